@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * What is a thread blocked on? Told from its saved registers, its task and the descriptor's inode,
+ * without any probe on a system call.
+ *
+ * In two steps, because a thread mostly waits for what it waited for last time: `cause__print`
+ * takes a cheap fingerprint; only when it differs from the remembered one does `cause__resolve`
+ * find the state, the key and the names.
+ */
+#ifndef DWELL_CAUSE_BPF_H
+#define DWELL_CAUSE_BPF_H
+
+#include "lib/clock.bpf.h"
+#include "lib/name.bpf.h"
+#include "lib/tally.bpf.h"
+#include "cause.h"
+
+/* clock_memo.word: the system call's number, then what else decides. Never 0. */
+#define WORD_SET (1ULL << 63)
+#define WORD_IOWAIT (1ULL << 62)
+#define WORD_KTHREAD (1ULL << 61)
+#define WORD_FROZEN (1ULL << 60)
+#define WORD_KLOCK (1ULL << 59)
+#define WORD_ZERO_ARG (1ULL << 58)  /* the argument that would make it a poll is 0 */
+#define WORD_FD_SHIFT 24	    /* fcntl's command, the task's state */
+#define WORD_ARG(x) (((u64)(x) & 0xffffffff) << WORD_FD_SHIFT)
+
+/* include/uapi/linux/futex.h */
+#define FUTEX_CMD_MASK 0x7f
+#define FUTEX_PRIVATE 128
+#define FUTEX_WAIT 0
+#define FUTEX_LOCK_PI 6
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_WAIT_REQUEUE_PI 11
+#define FUTEX_LOCK_PI2 13
+#define FUTEX_TID_MASK 0x3fffffff
+
+#define F_SETLKW 7
+#define F_OFD_SETLKW 38
+
+/* include/uapi/linux/stat.h, magic.h, socket.h */
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+
+/* The open file behind @task's descriptor @fd, or NULL. */
+static __always_inline struct file *cause__file(struct task_struct *task, u64 fd)
+{
+	struct files_struct *files = FIELD(task, files);
+	struct fdtable *fdt;
+	struct file **slots, *file = NULL;
+
+	if (!files)
+		return NULL;
+	fdt = FIELD(files, fdt);
+	if (!fdt || fd >= FIELD(fdt, max_fds))
+		return NULL;
+	slots = FIELD(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	return file;
+}
+
+/*
+ * glibc's mutexes, all four kinds, keep the owner's TID 8 bytes after the futex word
+ * (nptl: struct __pthread_mutex_s.__owner). @task must be current: its memory is read.
+ */
+static __always_inline u32 cause__owner(u64 uaddr)
+{
+	u32 tid = 0;
+
+	bpf_probe_read_user(&tid, sizeof(tid), (void *)uaddr + 8);
+	return tid;
+}
+
+static __always_inline bool futex__is_pi(u32 cmd)
+{
+	return cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2;
+}
+
+/* Fingerprint of a futex wait: id is the address, id2 the value or, for locks, the holder. */
+static __always_inline void cause__print_futex(struct clock_memo *m, const struct syscall_regs *regs,
+					       bool current)
+{
+	u32 op = regs->arg[1], cmd = op & FUTEX_CMD_MASK, val = regs->arg[2];
+
+	m->word |= WORD_ARG(op);
+	m->id = regs->arg[0];
+	m->id2 = val;
+	if ((cmd == FUTEX_WAIT && val == 2) || (cmd == FUTEX_WAIT_BITSET && val == 2) ||
+	    futex__is_pi(cmd))
+		m->id2 |= current ? (u64)cause__owner(m->id) << 32 : 0;
+}
+
+static __always_inline void cause__print_fd(struct clock_memo *m, struct task_struct *task, u64 fd)
+{
+	struct file *file = cause__file(task, fd);
+
+	m->id = (u64)file;
+	if (file)
+		m->id2 = BPF_CORE_READ(file, f_inode, i_ino);
+}
+
+/* What @task is blocked on, as cheaply as it can be told apart from anything else. */
+static __always_inline void cause__print(struct clock_memo *m, struct clock *clk,
+					 struct task_struct *task, u32 task_state, bool current)
+{
+	struct syscall_regs regs;
+	u32 flags = FIELD(task, flags);
+
+	m->word = WORD_SET;
+	m->id = m->id2 = 0;
+	if (task_state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN)) {
+		m->word |= WORD_FROZEN | WORD_ARG(task_state);
+		return;
+	}
+	if (clk->klock) {
+		m->word |= WORD_KLOCK | WORD_ARG(clk->klock_flags);
+		m->id = clk->klock;
+		return;
+	}
+	if (TASK_BITFIELD(task, in_iowait))
+		m->word |= WORD_IOWAIT;
+	if (flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
+		m->word |= WORD_KTHREAD;
+		return;
+	}
+	if (TASK_BITFIELD(task, frozen)) {
+		m->word |= WORD_FROZEN;
+		return;
+	}
+	compat__syscall(task, &regs);
+	if ((u64)regs.nr >= NR_SYSCALLS) {
+		m->word |= SYSCALL_NONE;
+		return;
+	}
+	m->word |= regs.nr;
+	switch (config.syscall_class[regs.nr]) {
+	case CLASS_FD:
+	case CLASS_FLOCK:
+		cause__print_fd(m, task, regs.arg[0]);
+		break;
+	case CLASS_FCNTL:
+		m->word |= WORD_ARG(regs.arg[1]);
+		cause__print_fd(m, task, regs.arg[0]);
+		break;
+	case CLASS_PATH:
+		m->word |= WORD_ARG(task_state);
+		break;
+	case CLASS_FUTEX:
+		cause__print_futex(m, &regs, current);
+		break;
+	case CLASS_FUTEX_WAIT:
+		m->id = regs.arg[0];
+		break;
+	case CLASS_POLL_NFDS:
+		m->word |= regs.arg[1] ? 0 : WORD_ZERO_ARG;
+		break;
+	case CLASS_SELECT:
+		m->word |= regs.arg[0] ? 0 : WORD_ZERO_ARG;
+		break;
+	}
+}
+
+/* A cause in the making. */
+struct cause {
+	struct tally_key key;
+	struct file *file; /* whose path is the name, or NULL */
+	void *text;	   /* a name of @text_len bytes, or NULL */
+	u32 text_len;
+};
+
+/* The peer of a socket: by what is stable over many connections. */
+static __always_inline void cause__inet(struct cause *c, struct sock *sk, u16 family)
+{
+	u16 dport = BPF_CORE_READ(sk, __sk_common.skc_dport), port;
+	u16 num = BPF_CORE_READ(sk, __sk_common.skc_num);
+	u64 addr[2] = {};
+
+	port = (dport >> 8) | (dport << 8);
+	/* The lower port is the service's, the other one was given at random. */
+	c->key.aux = num && (!port || num < port) ? num | SOCK_LOCAL_PORT : port;
+	if (family == AF_INET) {
+		c->key.kind = CAUSE_IN4;
+		c->key.id = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		c->key.id2 = 0;
+		return;
+	}
+	c->key.kind = CAUSE_IN6;
+	bpf_core_read(&addr, sizeof(addr), &sk->__sk_common.skc_v6_daddr);
+	c->key.id = addr[0];
+	c->key.id2 = addr[1];
+}
+
+/* A UNIX socket is known by the path that either end is bound to. */
+static __always_inline void cause__unix(struct cause *c, struct sock *sk)
+{
+	struct unix_sock *own = (void *)sk, *peer = (void *)BPF_CORE_READ(own, peer);
+	struct unix_address *addr = BPF_CORE_READ(own, addr);
+
+	if (!addr && peer)
+		addr = BPF_CORE_READ(peer, addr);
+	c->key.kind = CAUSE_UNIX;
+	if (!addr)
+		return; /* a pair without a name: its inode has to do */
+	c->key.id = (u64)addr;
+	c->key.id2 = 0;
+	c->text = (void *)addr + bpf_core_field_offset(struct unix_address, name) +
+		  bpf_core_field_offset(struct sockaddr_un, sun_path);
+	c->text_len = BPF_CORE_READ(addr, len) - bpf_core_field_offset(struct sockaddr_un, sun_path);
+}
+
+static __always_inline void cause__socket(struct cause *c, struct file *file, u64 ino)
+{
+	struct socket *socket = (void *)BPF_CORE_READ(file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	c->key.kind = CAUSE_SOCK;
+	c->key.id = ino;
+	c->key.aux = family;
+	if (family == AF_INET || family == AF_INET6)
+		cause__inet(c, sk, family);
+	else if (family == AF_UNIX)
+		cause__unix(c, sk);
+}
+
+/* The state and key of a wait for the file behind a descriptor. */
+static __always_inline u32 cause__inode(struct cause *c, struct file *file, u64 ino)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	u16 mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+
+	c->file = file;
+	c->key.id = ino;
+	c->key.id2 = BPF_CORE_READ(sb, s_dev);
+	c->key.kind = CAUSE_FILE;
+	if (mode == S_IFSOCK) {
+		c->file = NULL;
+		cause__socket(c, file, ino);
+		return STATE_NET;
+	}
+	if (mode == S_IFIFO) {
+		c->key.kind = CAUSE_PIPE;
+		return STATE_PIPE;
+	}
+	/* Anonymous inodes have looked like regular files since cfd86ef7e8e7, 6.16. */
+	if (BPF_CORE_READ(sb, s_magic) == ANON_INODE_FS_MAGIC) {
+		/* They share one inode: the operations tell an eventfd from a timerfd. */
+		c->key.kind = CAUSE_ANON;
+		c->key.id = (u64)BPF_CORE_READ(file, f_op);
+		return STATE_PIPE;
+	}
+	if (mode == S_IFCHR) {
+		c->key.kind = CAUSE_TTY;
+		return STATE_PIPE;
+	}
+	return mode == S_IFREG || mode == S_IFDIR || mode == S_IFBLK ? STATE_FS : STATE_OTHER;
+}
+
+/*
+ * Which primitive a futex wait belongs to, by operation and expected value, as glibc (2.34 and
+ * later), Rust's std and parking_lot use them: 2 is "locked, with waiters" everywhere.
+ */
+static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo *m)
+{
+	u32 op = m->word >> WORD_FD_SHIFT, cmd = op & FUTEX_CMD_MASK, val = m->id2;
+
+	c->key.id = m->id;
+	c->key.id2 = m->id2 >> 32;
+	if (futex__is_pi(cmd)) {
+		c->key.kind = CAUSE_PI;
+		return STATE_LOCK;
+	}
+	if (cmd == FUTEX_WAIT && (val & 0x80000000)) {
+		/* FUTEX_WAITERS | TID: a robust mutex */
+		c->key.kind = CAUSE_ROBUST;
+		c->key.id2 = val & FUTEX_TID_MASK;
+		return STATE_LOCK;
+	}
+	if ((cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET) && val == 2) {
+		c->key.kind = CAUSE_MUTEX;
+		return STATE_LOCK;
+	}
+	c->key.id2 = 0;
+	if (cmd == FUTEX_WAIT_BITSET && val == 3) {
+		c->key.kind = CAUSE_RWLOCK;
+		return STATE_LOCK;
+	}
+	if (cmd == FUTEX_WAIT_BITSET && !(op & FUTEX_PRIVATE) && val > 3) {
+		c->key.kind = CAUSE_JOIN; /* the word is the thread's TID until the kernel clears it */
+		c->key.id2 = val;
+		return STATE_SYNC;
+	}
+	c->key.kind = (cmd == FUTEX_WAIT_BITSET && !val) || cmd == FUTEX_WAIT_REQUEUE_PI ?
+			      CAUSE_COND :
+			      CAUSE_FUTEX;
+	return STATE_SYNC;
+}
+
+static __always_inline u32 cause__plain(struct cause *c, enum cause_kind kind, u32 state)
+{
+	c->key.kind = kind;
+	return state;
+}
+
+/* The state of a thread that is blocked in system call @nr; the key's kind and ids on the way. */
+static __always_inline u32 cause__syscall(struct cause *c, const struct clock_memo *m, u32 nr)
+{
+	u32 class = config.syscall_class[nr & (NR_SYSCALLS - 1)];
+	struct file *file = (void *)m->id;
+	u32 arg = m->word >> WORD_FD_SHIFT;
+
+	switch (class) {
+	case CLASS_FD:
+		return file ? cause__inode(c, file, m->id2) : STATE_OTHER;
+	case CLASS_FCNTL:
+	case CLASS_FLOCK:
+		if (!file)
+			return STATE_OTHER;
+		if (class == CLASS_FCNTL && arg != F_SETLKW && arg != F_OFD_SETLKW)
+			return cause__inode(c, file, m->id2);
+		cause__inode(c, file, m->id2);
+		return cause__plain(c, CAUSE_FLOCK, STATE_LOCK);
+	case CLASS_PATH:
+		/* File systems wait without being interruptible; opening a FIFO is. */
+		return arg & TASK_INTERRUPTIBLE ? STATE_PIPE : STATE_FS;
+	case CLASS_FUTEX:
+		return cause__futex(c, m);
+	case CLASS_FUTEX_WAIT:
+		c->key.id = m->id;
+		return cause__plain(c, CAUSE_FUTEX, STATE_SYNC);
+	case CLASS_IPC:
+		return cause__plain(c, CAUSE_IPC, STATE_SYNC);
+	case CLASS_QUEUE:
+		return cause__plain(c, CAUSE_IPC, STATE_PIPE);
+	case CLASS_CHILD:
+		return cause__plain(c, CAUSE_CHILD, STATE_SYNC);
+	case CLASS_POLL_NFDS:
+	case CLASS_SELECT:
+		if (m->word & WORD_ZERO_ARG)
+			return cause__plain(c, CAUSE_TIMER, STATE_SLEEP);
+		return cause__plain(c, CAUSE_POLL, STATE_POLL);
+	case CLASS_POLL:
+	case CLASS_URING:
+		return cause__plain(c, CAUSE_POLL, STATE_POLL);
+	case CLASS_SIGNAL:
+		return cause__plain(c, CAUSE_SIGNAL, STATE_POLL);
+	case CLASS_SLEEP:
+		return cause__plain(c, CAUSE_TIMER, STATE_SLEEP);
+	}
+	return STATE_OTHER;
+}
+
+static __always_inline u32 cause__state(struct cause *c, const struct clock_memo *m)
+{
+	u32 nr = m->word & 0xffff, state;
+	bool iowait = m->word & WORD_IOWAIT;
+
+	c->key.kind = CAUSE_SYSCALL;
+	c->key.syscall = nr;
+	if (m->word & WORD_FROZEN) {
+		c->key.aux = m->word >> WORD_FD_SHIFT;
+		c->key.syscall = SYSCALL_NONE;
+		return cause__plain(c, CAUSE_STOP, STATE_STOP);
+	}
+	if (m->word & WORD_KLOCK) {
+		c->key.id = m->id;
+		c->key.aux = m->word >> WORD_FD_SHIFT;
+		c->key.syscall = SYSCALL_NONE;
+		return cause__plain(c, CAUSE_KLOCK, STATE_KLOCK);
+	}
+	if (m->word & WORD_KTHREAD) {
+		c->key.syscall = SYSCALL_NONE;
+		return cause__plain(c, CAUSE_KTHREAD, iowait ? STATE_DISK : STATE_OTHER);
+	}
+	if (nr == SYSCALL_NONE)
+		return cause__plain(c, CAUSE_FAULT, iowait ? STATE_DISK : STATE_FAULT);
+	state = cause__syscall(c, m, nr);
+	if (iowait && config.syscall_class[nr & (NR_SYSCALLS - 1)] != CLASS_URING)
+		return STATE_DISK;
+	return state;
+}
+
+static __always_inline void cause__name(const struct cause *c)
+{
+	struct name_key key = { .id = c->key.id, .id2 = c->key.id2, .kind = c->key.kind };
+
+	if (c->file)
+		name__path(&key, c->file);
+	else if (c->text)
+		name__bytes(&key, c->text, c->text_len);
+}
+
+/* Finds out the state behind fingerprint @m and, with @tally, the slot that the wait goes to. */
+static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bool tally)
+{
+	struct cause c = {};
+	bool fresh = false;
+
+	m->state = cause__state(&c, m);
+	m->slot = TALLY_NONE;
+	if (!tally)
+		return 0;
+	c.key.row = clk->row;
+	c.key.state = m->state;
+	m->slot = tally__slot(&c.key, &fresh);
+	if (fresh)
+		cause__name(&c);
+	return 0;
+}
+
+/*
+ * The state that @task, just blocked, is in; clk->memo says it again, and the tally.
+ * @current: @task is the current one, so its memory can be read.
+ */
+static __always_inline u32 cause__classify(struct clock *clk, struct task_struct *task,
+					   u32 task_state, bool current, bool tally)
+{
+	struct clock_memo m;
+
+	cause__print(&m, clk, task, task_state, current);
+	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
+		return clk->memo.state;
+	cause__resolve(clk, &m, tally);
+	clk->memo = m;
+	return m.state;
+}
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * Everything that differs between kernels, and between the two ways to attach:
+ *
+ *   default      tp_btf programs: kernel pointers are followed directly, task storage (5.11)
+ *   DWELL_RAW=1  raw tracepoints: pointers are followed by probe reads, a hash instead of task
+ *                storage, no atomics that return a value; loads on any kernel from 5.8 on
+ *
+ * Differences are asked of BTF, never of a version number.
+ */
+#ifndef DWELL_COMPAT_BPF_H
+#define DWELL_COMPAT_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#ifdef DWELL_RAW
+#define SEC_TP(name) SEC("raw_tp/" name)
+#define SEC_TP_OPTIONAL(name) SEC("?raw_tp/" name)
+#define FIELD(p, field) BPF_CORE_READ(p, field)
+#define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD_PROBED(task, field)
+#else
+#define SEC_TP(name) SEC("tp_btf/" name)
+#define SEC_TP_OPTIONAL(name) SEC("?tp_btf/" name)
+#define FIELD(p, field) ((p)->field)
+#define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD_PROBED(task, field)
+#endif
+
+/* Task states and flags, include/linux/sched.h. */
+#define TASK_RUNNING 0
+#define TASK_INTERRUPTIBLE 0x1
+#define __TASK_STOPPED 0x4
+#define __TASK_TRACED 0x8
+#define TASK_DEAD 0x80
+#define TASK_FROZEN 0x8000 /* f5d39b020809, 6.1 */
+#define PF_IO_WORKER 0x10  /* 3bfe6106693b, 5.12 */
+#define PF_USER_WORKER 0x4000 /* 54e6842d0775, 6.4 */
+#define PF_KTHREAD 0x00200000
+
+/* The state of a task that is not running just now: `state` became `__state` in 2f064a59a11f, 5.14. */
+static __always_inline u32 compat__task_state(struct task_struct *task)
+{
+	struct task_struct___state *old = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return FIELD(task, __state);
+	return BPF_CORE_READ(old, state);
+}
+
+/* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
+#define THREAD_SIZE (16 * 1024)
+
+/* The registers with which @task entered the kernel; a pointer to be read with compat__reg(). */
+static __always_inline struct pt_regs *compat__pt_regs(struct task_struct *task)
+{
+#ifndef DWELL_RAW
+	/* dd6e10fbd9fb, 5.15 */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (struct pt_regs *)bpf_task_pt_regs(task);
+#endif
+	return (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE -
+				  bpf_core_type_size(struct pt_regs));
+}
+
+/* Registers of an interrupted system call. */
+struct syscall_regs {
+	s64 nr; /* negative: not in a system call, or one of a 32-bit program */
+	u64 arg[3];
+};
+
+#if defined(__TARGET_ARCH_x86)
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+
+static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
+{
+	struct pt_regs *regs = compat__pt_regs(task);
+
+	out->nr = (s64)BPF_CORE_READ(regs, orig_ax);
+	out->arg[0] = BPF_CORE_READ(regs, di);
+	out->arg[1] = BPF_CORE_READ(regs, si);
+	out->arg[2] = BPF_CORE_READ(regs, dx);
+	if (unlikely(FIELD(task, thread_info.status) & TS_COMPAT))
+		out->nr = -1;
+}
+#else
+#define TIF_32BIT (1 << 22) /* arch/arm64/include/asm/thread_info.h */
+
+static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
+{
+	struct pt_regs *regs = compat__pt_regs(task);
+
+	out->nr = BPF_CORE_READ(regs, syscallno);
+	out->arg[0] = BPF_CORE_READ(regs, user_regs.regs[0]);
+	out->arg[1] = BPF_CORE_READ(regs, user_regs.regs[1]);
+	out->arg[2] = BPF_CORE_READ(regs, user_regs.regs[2]);
+	if (unlikely(FIELD(task, thread_info.flags) & TIF_32BIT))
+		out->nr = -1;
+}
+#endif
+
+static __always_inline u64 compat__cgroup_id(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+/* The id of @task's cgroup's ancestor at @level (itself included); 0 if it is not that deep. */
+static __always_inline u64 compat__cgroup_ancestor(struct task_struct *task, u32 level)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct cgroup___ids *old = (void *)cgroup;
+	struct cgroup *ancestor = NULL;
+	u64 id = 0;
+
+	if ((u32)BPF_CORE_READ(cgroup, level) < level)
+		return 0;
+	/* 7f203bc89eb6, 6.1 */
+	if (bpf_core_field_exists(cgroup->ancestors)) {
+		bpf_core_read(&ancestor, sizeof(ancestor), &cgroup->ancestors[level]);
+		return BPF_CORE_READ(ancestor, kn, id);
+	}
+	bpf_core_read(&id, sizeof(id), &old->ancestor_ids[level]);
+	return id;
+}
+
+/*
+ * Stores @value in *@word if it holds @expected; true if it did. Without atomics that return a
+ * value (5.12) two CPUs may both succeed: the window is a few ns, at a thread's first event only.
+ */
+static __always_inline bool compat__claim(u32 *word, u32 expected, u32 value)
+{
+#ifndef DWELL_RAW
+	return __sync_val_compare_and_swap(word, expected, value) == expected;
+#else
+	if (*(volatile u32 *)word != expected)
+		return false;
+	*(volatile u32 *)word = value;
+	return true;
+#endif
+}
+
+/* *@max = max(*@max, @v), exact but for DWELL_RAW, where of two that come at once one may win. */
+static __always_inline void compat__max(u64 *max, u64 v)
+{
+	u64 seen = *(volatile u64 *)max;
+
+#ifndef DWELL_RAW
+	for (int i = 0; i < 4 && seen < v; i++) {
+		u64 old = __sync_val_compare_and_swap(max, seen, v);
+
+		if (old == seen)
+			break;
+		seen = old;
+	}
+#else
+	if (seen < v)
+		*(volatile u64 *)max = v;
+#endif
+}
+
+/* The pages that a hook's stores go to are ordered for a reader on another CPU. */
+#if defined(__TARGET_ARCH_x86)
+#define compat__wmb() barrier() /* stores are not reordered with stores on x86 */
+#else
+#define compat__wmb() __sync_fetch_and_add(&(u64){0}, 0)
+#endif
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
+
+#endif

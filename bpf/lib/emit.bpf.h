@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* Handing threads' accounts to user space: through an iterator, or a ring where a thread ends. */
+#ifndef DWELL_EMIT_BPF_H
+#define DWELL_EMIT_BPF_H
+
+#include "lib/clock.bpf.h"
+#include "thread.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ended SEC(".maps");
+
+/* What the row of @task is: see enum group_by. */
+static __always_inline u64 emit__row(struct task_struct *task)
+{
+	struct task_struct *whole = config.by == BY_THREAD ? task : FIELD(task, group_leader);
+	u64 comm[2];
+
+	if (config.by == BY_CGROUP)
+		return compat__cgroup_id(task);
+	if (config.by == BY_COMM) {
+		bpf_core_read(&comm, sizeof(comm), &task->comm);
+		return comm[0] * 0x9e3779b97f4a7c15ULL ^ comm[1];
+	}
+	/* The start time tells processes apart that had the same id one after the other. */
+	return (u64)FIELD(whole, pid) << 32 | (u32)FIELD(whole, start_boottime);
+}
+
+static __always_inline void emit__identity(struct thread_rec *rec, struct clock *clk,
+					   struct task_struct *task)
+{
+	rec->row = clk->row;
+	rec->start_ns = FIELD(task, start_boottime);
+	rec->cgroup = compat__cgroup_id(task);
+	rec->tid = FIELD(task, pid);
+	rec->tgid = FIELD(task, tgid);
+	rec->pad = 0;
+	bpf_core_read(&rec->comm, sizeof(rec->comm), &task->comm);
+}
+
+/*
+ * The account of @epoch, which is the clock's own, the one before it, or a later one that it has
+ * not noticed yet; @end is where the epoch ended.
+ */
+static __always_inline void emit__account(struct thread_rec *rec, struct clock *clk, u32 epoch,
+					  u64 end)
+{
+	u32 of = clk->epoch, i;
+	u64 since = clk->since;
+
+	rec->epoch = epoch;
+	rec->flags = 0;
+	rec->spill_slot = rec->open_slot = TALLY_NONE;
+	rec->spill_ns = rec->open_ns = rec->open_total_ns = 0;
+	rec->open_state = STATE_NONE;
+	for (i = 0; i < NR_STATES; i++)
+		rec->ns[i] = of >= epoch ? *clock__bank(clk, epoch, i) : 0;
+	if (of > epoch) {
+		rec->spill_slot = clk->spill_slot;
+		rec->spill_ns = clk->spill_ns;
+		return;
+	}
+	if (clk->state == STATE_NONE)
+		return;
+	rec->flags = THREAD_OPEN;
+	rec->open_state = clk->state;
+	rec->open_slot = clk->slot;
+	rec->open_ns = clock__span(clock__later(since, window__start(epoch)), end);
+	rec->open_total_ns = clock__span(clock__later(since, window.run_start), end);
+	rec->ns[rec->open_state & STATE_MASK] += rec->open_ns;
+}
+
+/* Each epoch of a thread is handed over once, by the iterator or at the thread's end. */
+static __always_inline bool emit__claim(struct clock *clk, u32 epoch)
+{
+	u32 last = clk->emitted;
+
+	return last < epoch && compat__claim(&clk->emitted, last, epoch);
+}
+
+static __always_inline void emit__ended(struct clock *clk, struct task_struct *task, u32 epoch,
+					u32 flags)
+{
+	struct thread_rec *rec = bpf_ringbuf_reserve(&ended, sizeof(*rec), 0);
+
+	if (!rec) {
+		loss__count(LOSS_RING_FULL);
+		return;
+	}
+	emit__identity(rec, clk, task);
+	emit__account(rec, clk, epoch, 0);
+	rec->flags |= flags;
+	/* User space empties the ring at its own pace, unless it fills up. */
+	bpf_ringbuf_submit(rec, bpf_ringbuf_query(&ended, BPF_RB_AVAIL_DATA) * 2 >
+						bpf_ringbuf_query(&ended, BPF_RB_RING_SIZE) ?
+					BPF_RB_FORCE_WAKEUP :
+					BPF_RB_NO_WAKEUP);
+}
+
+/* @task will not run again; its clock was turned to STATE_NONE just now. */
+static __noinline void emit__exit(struct clock *clk, struct task_struct *task)
+{
+	u32 epoch = clk->epoch;
+
+	/* The epoch before has just ended, and the iterator may not have come to this thread. */
+	if (epoch > 1 && emit__claim(clk, epoch - 1))
+		emit__ended(clk, task, epoch - 1, 0);
+	if (epoch && emit__claim(clk, epoch))
+		emit__ended(clk, task, epoch, THREAD_EXITED);
+}
+
+/* @task goes on under another row: what it did so far is handed over under the old one. */
+static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, u64 row)
+{
+	u32 epoch = clk->epoch, i;
+
+	if (clk->row && epoch)
+		emit__ended(clk, task, epoch, THREAD_PARTIAL);
+	for (i = 0; i < NR_STATES; i++) {
+		clk->past[i] += *clock__bank(clk, epoch, i);
+		*clock__bank(clk, epoch, i) = 0;
+	}
+	clk->row = row;
+	clk->memo.word = 0;
+	clk->culprit = 0;
+}
+
+#endif

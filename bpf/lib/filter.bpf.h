@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* Which threads are measured. Every test takes the thread it is about; none looks at `current`. */
+#ifndef DWELL_FILTER_BPF_H
+#define DWELL_FILTER_BPF_H
+
+#include "lib/compat.bpf.h"
+#include "config.h"
+
+const volatile struct config config SEC(".rodata.core");
+
+/* FILTER_TGIDS and FILTER_TIDS: the ids that were asked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u8);
+} targets SEC(".maps");
+
+/*
+ * What can be told from two loads: false if @task is certainly not watched. With a single process
+ * as the target, this is all that other processes' threads cost.
+ */
+static __always_inline bool filter__maybe(struct task_struct *task)
+{
+	if ((config.filter & FILTER_TGID) && !config.follow)
+		return FIELD(task, tgid) == config.tgid;
+	return FIELD(task, pid) != 0;
+}
+
+/* FILTER_FIXED and the rest that never changes: asked when a thread is seen for the first time. */
+static __always_inline bool filter__admits(struct task_struct *task)
+{
+	u32 tgid = FIELD(task, tgid), tid = FIELD(task, pid);
+
+	if (!tid || tgid == config.self)
+		return false;
+	if (!config.kthreads && (FIELD(task, flags) & PF_KTHREAD))
+		return false;
+	if ((config.filter & FILTER_TGID) && tgid != config.tgid)
+		return false;
+	if ((config.filter & FILTER_TGIDS) && !bpf_map_lookup_elem(&targets, &tgid))
+		return false;
+	if ((config.filter & FILTER_TIDS) && !bpf_map_lookup_elem(&targets, &tid))
+		return false;
+	return true;
+}
+
+/* FILTER_CHANGING: asked whenever a segment begins. */
+static __always_inline bool filter__holds(struct task_struct *task)
+{
+	if (config.filter & FILTER_COMM) {
+		u64 comm[2];
+
+		bpf_core_read(&comm, sizeof(comm), &task->comm);
+		if (comm[0] != config.comm[0] || comm[1] != config.comm[1])
+			return false;
+	}
+	if (config.filter & FILTER_CGROUP)
+		return compat__cgroup_ancestor(task, config.cgroup_level) == config.cgroup_id;
+	return true;
+}
+
+/* Is @child, just made by @parent, watched? @parent_watched: it has a clock. */
+static __always_inline bool filter__inherits(struct task_struct *parent, struct task_struct *child,
+					     bool parent_watched)
+{
+	if (!config.kthreads && (FIELD(child, flags) & PF_KTHREAD))
+		return false;
+	if (!(config.filter & FILTER_FIXED))
+		return FIELD(child, tgid) != config.self;
+	if (!parent_watched)
+		return false;
+	if (config.follow)
+		return true;
+	/* A process id that was asked for may be given to another process later: not that one. */
+	return !(config.filter & FILTER_TIDS) && FIELD(child, tgid) == FIELD(parent, tgid);
+}
+
+#endif

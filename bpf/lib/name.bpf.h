@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * Names of files and sockets, taken in the kernel when a cause is seen for the first time: they
+ * are right also for files that are deleted or closed, and for processes that are gone, when the
+ * report is made. Never on the common path.
+ */
+#ifndef DWELL_NAME_BPF_H
+#define DWELL_NAME_BPF_H
+
+#include "lib/compat.bpf.h"
+#include "lib/loss.bpf.h"
+#include "tally.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct name_key);
+	__type(value, struct name);
+} names SEC(".maps");
+
+static const struct name name_empty;
+
+/* A new entry for @key to be filled in, or NULL if there is one already or no room. */
+static __always_inline struct name *name__new(const struct name_key *key)
+{
+	if (bpf_map_lookup_elem(&names, key))
+		return NULL;
+	if (bpf_map_update_elem(&names, key, &name_empty, BPF_NOEXIST)) {
+		loss__count(LOSS_NAME_FULL);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&names, key);
+}
+
+/* The path of @file up to the root of its mount tree, as struct name describes it. */
+static __noinline void name__path(const struct name_key *key, struct file *file)
+{
+	struct name *name = name__new(key);
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry), *parent, *root;
+	struct vfsmount *vfsmnt = BPF_CORE_READ(file, f_path.mnt);
+	struct mount *mnt = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt), *above;
+	u32 len = 0;
+	long n;
+
+	if (!name)
+		return;
+	for (int i = 0; i < NAME_PARTS; i++) {
+		root = BPF_CORE_READ(mnt, mnt.mnt_root);
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (dentry == root || dentry == parent) {
+			above = BPF_CORE_READ(mnt, mnt_parent);
+			if (dentry != root || above == mnt) {
+				/* What has no root of its own (pipes, anonymous inodes) has a name. */
+				if (len)
+					goto out;
+				goto last;
+			}
+			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			mnt = above;
+			continue;
+		}
+		if (len >= NAME_SIZE)
+			break;
+		n = bpf_probe_read_kernel_str(&name->text[len & (NAME_SIZE - 1)], NAME_PART,
+					      BPF_CORE_READ(dentry, d_name.name));
+		if (n <= 0)
+			break;
+		len += n;
+		dentry = parent;
+	}
+	name->flags |= NAME_TRUNCATED;
+	goto out;
+last:
+	n = bpf_probe_read_kernel_str(name->text, NAME_PART, BPF_CORE_READ(dentry, d_name.name));
+	len = n > 0 ? n : 0;
+out:
+	name->len = len;
+}
+
+/* @size bytes at @from, a socket's path: not always terminated, and may begin with a NUL. */
+static __noinline void name__bytes(const struct name_key *key, const void *from, u32 size)
+{
+	struct name *name = name__new(key);
+
+	if (!name)
+		return;
+	if (size > 108)
+		size = 108;
+	if (bpf_probe_read_kernel(name->text, size, from))
+		size = 0;
+	name->len = size;
+}
+
+#endif

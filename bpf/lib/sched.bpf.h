@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * The programs that turn the clocks, shared by every command that is a view of thread time.
+ *
+ * A command includes this last, after defining SCHED_CAUSES (do blocked threads need a tally by
+ * cause?) and five functions, which but for the second run under the run-queue lock:
+ *
+ *   sched__left()     a watched thread left the CPU: clk->state says why, clk->memo what for;
+ *                     clk->slot is to be set if the segment that began is to be tallied
+ *   sched__seeded()   a thread was found in @state before the run: the tally that this goes to
+ *   sched__woken()    a blocked thread became runnable: @seg ended
+ *   sched__runs()     a thread got its CPU: @seg ended
+ *   sched__switched() the CPU goes to @next, watched or not
+ */
+#ifndef DWELL_SCHED_BPF_H
+#define DWELL_SCHED_BPF_H
+
+#include "lib/cause.bpf.h"
+#include "lib/clock.bpf.h"
+#include "lib/emit.bpf.h"
+
+static __always_inline void sched__event(enum prog_id prog)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+
+	if (likely(stat))
+		stat->events[prog]++;
+}
+
+/* A command or cgroup that changes while a thread runs takes effect at its next switch. */
+static __always_inline void sched__check_row(struct clock *clk, struct task_struct *task, u64 now)
+{
+	struct segment seg;
+	u64 row;
+
+	if (config.by != BY_COMM && config.by != BY_CGROUP)
+		return;
+	row = emit__row(task);
+	if (likely(row == clk->row))
+		return;
+	clock__turn(clk, clk->state, now, &seg);
+	emit__rekey(clk, task, row);
+}
+
+static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
+				       u32 task_state, u64 now)
+{
+	struct clock *clk;
+	struct segment seg;
+	u32 state;
+
+	if (!filter__maybe(prev))
+		return;
+	clk = clock__get(prev);
+	if (!clk)
+		return;
+	if (unlikely(task_state & TASK_DEAD)) {
+		clock__turn(clk, STATE_NONE, now, &seg);
+		emit__exit(clk, prev);
+		clock__free(prev);
+		return;
+	}
+	if (!filter__holds(prev)) {
+		clock__turn(clk, STATE_NONE, now, &seg);
+		return;
+	}
+	sched__check_row(clk, prev, now);
+	state = STATE_PREEMPT;
+	if (!preempted && task_state != TASK_RUNNING)
+		state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
+	clock__turn(clk, state, now, &seg);
+	sched__left(ctx, clk);
+}
+
+static __always_inline void sched__in(struct task_struct *next, u64 now)
+{
+	struct clock *clk;
+	struct segment seg;
+
+	if (!filter__maybe(next))
+		return;
+	clk = clock__get(next);
+	if (!clk)
+		return;
+	clock__turn(clk, filter__holds(next) ? STATE_CPU : STATE_NONE, now, &seg);
+	sched__runs(clk, &seg, now);
+}
+
+SEC_TP("sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u64 now = bpf_ktime_get_ns();
+	u32 task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+
+	sched__event(PROG_SWITCH);
+	sched__out(ctx, prev, preempt, task_state, now);
+	sched__in(next, now);
+	sched__switched(next, now);
+	return 0;
+}
+
+SEC_TP("sched_wakeup")
+int BPF_PROG(on_wakeup, struct task_struct *task)
+{
+	struct segment seg;
+	struct clock *clk;
+
+	sched__event(PROG_WAKEUP);
+	if (!filter__maybe(task))
+		return 0;
+	clk = clock__get(task);
+	/* A wake-up of a thread that had not gone to sleep yet, or is queued already, is none. */
+	if (!clk || clk->state == STATE_CPU || clk->state == STATE_RUNQ ||
+	    clk->state == STATE_PREEMPT)
+		return 0;
+	clock__turn(clk, filter__holds(task) ? STATE_RUNQ : STATE_NONE, bpf_ktime_get_ns(), &seg);
+	sched__woken(clk, &seg);
+	return 0;
+}
+
+/* In copy_process(): process context, so that a clock may be allocated; the child is not queued. */
+SEC_TP("task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *child)
+{
+	struct task_struct *parent = (void *)bpf_get_current_task();
+	struct clock *clk;
+	bool watched;
+
+	sched__event(PROG_NEWTASK);
+#ifndef DWELL_RAW
+	parent = bpf_get_current_task_btf();
+#endif
+	clk = clock__get(parent);
+	watched = clk && clk->state != STATE_NONE;
+	if (!filter__inherits(parent, child, watched))
+		return 0;
+	clk = clock__create(child);
+	if (!clk)
+		return 0;
+	clk->row = emit__row(child);
+	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
+		     bpf_ktime_get_ns());
+	return 0;
+}
+
+/* include/trace/events/lock.h: spinning is not sleeping */
+#define LCB_F_SPIN 1
+
+/* ee042be16cb4, 5.19: absent before, and then time on kernel locks is fs, other… */
+SEC_TP_OPTIONAL("contention_begin")
+int BPF_PROG(on_contention_begin, void *lock, u32 flags)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct clock *clk;
+
+	sched__event(PROG_CONTENTION);
+	if (flags & LCB_F_SPIN)
+		return 0;
+#ifndef DWELL_RAW
+	task = bpf_get_current_task_btf();
+#endif
+	if (!filter__maybe(task))
+		return 0;
+	clk = clock__get(task);
+	if (!clk)
+		return 0;
+	clk->klock_flags = flags;
+	clk->klock = (u64)lock;
+	return 0;
+}
+
+SEC_TP_OPTIONAL("contention_end")
+int BPF_PROG(on_contention_end, void *lock)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct clock *clk;
+
+	sched__event(PROG_CONTENTION);
+#ifndef DWELL_RAW
+	task = bpf_get_current_task_btf();
+#endif
+	if (!filter__maybe(task))
+		return 0;
+	clk = clock__get(task);
+	if (clk && clk->klock == (u64)lock)
+		clk->klock = 0;
+	return 0;
+}
+
+/* The state of a thread that no hook has seen yet, from what its task says. */
+static __always_inline u32 sched__seed_state(struct clock *clk, struct task_struct *task)
+{
+	u32 task_state = compat__task_state(task);
+
+	if (!filter__holds(task))
+		return STATE_NONE;
+	if (FIELD(task, on_cpu))
+		return STATE_CPU;
+	if (task_state == TASK_RUNNING)
+		return STATE_RUNQ;
+	return cause__classify(clk, task, task_state, false, SCHED_CAUSES);
+}
+
+/* Before the run: gives every thread that exists a clock. Run twice, so that none slips through. */
+SEC("iter/task")
+int seed(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct clock *clk;
+	u32 state, slot;
+
+	if (!task || task->exit_state || !filter__admits(task))
+		return 0;
+	clk = clock__create(task);
+	if (!clk || clk->state != STATE_NONE || clk->row)
+		return 0;
+	clk->row = emit__row(task);
+	state = sched__seed_state(clk, task);
+	slot = sched__seeded(clk, state);
+	/* The holder of a lock could not be read from here: the next wait is not this one. */
+	clk->memo.word = 0;
+	clock__start(clk, state, slot, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* seq_write()'s own test: fs/seq_file.c */
+static __always_inline bool sched__has_room(struct seq_file *seq, u64 size)
+{
+	return seq->count + size < seq->size;
+}
+
+#define EMIT_TRIES 4
+
+/* After an epoch: each thread's account of it, without changing the clocks. */
+SEC("iter/task")
+int collect(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	u32 epoch = window.epoch - 1, seq;
+	struct thread_rec rec;
+	struct clock *clk;
+
+	if (!task)
+		return 0;
+	clk = clock__get(task);
+	if (!clk || !clk->row)
+		return 0;
+	for (int i = 0; i < EMIT_TRIES; i++) {
+		seq = *(volatile u32 *)&clk->seq;
+		emit__account(&rec, clk, epoch, window__start(epoch + 1));
+		if (!(seq & 1) && seq == *(volatile u32 *)&clk->seq)
+			goto whole;
+	}
+	loss__count(LOSS_TORN);
+	return 0;
+whole:
+	emit__identity(&rec, clk, task);
+	/* Without room the write fails, and the kernel comes again with this thread: no claim yet. */
+	if (!sched__has_room(ctx->meta->seq, sizeof(rec)) || emit__claim(clk, epoch))
+		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* Tallies: a histogram per key. See include/tally.h for the layout. */
+#ifndef DWELL_TALLY_BPF_H
+#define DWELL_TALLY_BPF_H
+
+#include "lib/filter.bpf.h"
+#include "lib/loss.bpf.h"
+#include "lib/window.bpf.h"
+#include "hist.h"
+#include "tally.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct tally_key);
+	__type(value, u32);
+} tally_slots SEC(".maps");
+
+/* Slot numbers not taken yet; user space fills it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, u32);
+} tally_free SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct hist);
+} tallies SEC(".maps");
+
+/* The slot of @key, taken if it has none yet (then *@fresh is set); TALLY_NONE if all are taken. */
+static __always_inline u32 tally__slot(const struct tally_key *key, bool *fresh)
+{
+	u32 *found = bpf_map_lookup_elem(&tally_slots, key);
+	u32 slot;
+
+	if (likely(found))
+		return *found;
+	if (bpf_map_pop_elem(&tally_free, &slot)) {
+		loss__count(LOSS_MAP_FULL);
+		return TALLY_NONE;
+	}
+	if (!bpf_map_update_elem(&tally_slots, key, &slot, BPF_NOEXIST)) {
+		*fresh = true;
+		return slot;
+	}
+	/* Another CPU was faster with the same key. */
+	bpf_map_push_elem(&tally_free, &slot, 0);
+	found = bpf_map_lookup_elem(&tally_slots, key);
+	return found ? *found : TALLY_NONE;
+}
+
+/* The row of a thread's waits for a CPU; @row is the thread's own. */
+static __always_inline u64 tally__cpu_row(u64 row)
+{
+	return config.by == BY_CPU ? TALLY_ROW_CPU | bpf_get_smp_processor_id() : row;
+}
+
+/*
+ * Adds a wait that ended: @total ns long since the run's start, @inside of them in @epoch. A global
+ * function of scalars, which the verifier looks at once and not once per caller.
+ */
+__noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
+{
+	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	struct hist *hist;
+	s32 bucket;
+
+	if (slot == TALLY_NONE || !epoch || epoch > window.last)
+		return 0;
+	hist = bpf_map_lookup_elem(&tallies, &index);
+	if (!hist)
+		return 0;
+	__sync_fetch_and_add(&hist->sum, inside);
+	if (unlikely(total > hist->max))
+		compat__max(&hist->max, total);
+	bucket = hist__index(total);
+	if (likely((u32)bucket < HIST_BUCKETS))
+		__sync_fetch_and_add(&hist->bucket[bucket], 1);
+	else
+		__sync_fetch_and_add(&hist->zero, 1);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
+/* What a thread waits for: the kinds of causes, and how system calls are sorted into them. */
+#ifndef DWELL_CAUSE_H
+#define DWELL_CAUSE_H
+
+/*
+ * X(enumerator, JSON key, what tally_key.id, id2 and aux hold). Append only.
+ * An empty description: the system call alone tells.
+ */
+#define DWELL_CAUSES(X)                                                                            \
+	X(CAUSE_SYSCALL, "syscall", "")                                                            \
+	X(CAUSE_FILE, "file", "inode, device; name: path")                                         \
+	X(CAUSE_IN4, "socket", "IPv4 address, -, ports: see SOCK_*")                               \
+	X(CAUSE_IN6, "socket", "IPv6 address in id and id2, ports")                                \
+	X(CAUSE_UNIX, "socket", "an address's or inode's identity; name: path")                    \
+	X(CAUSE_SOCK, "socket", "other families: inode, -, family")                                \
+	X(CAUSE_PIPE, "pipe", "inode")                                                             \
+	X(CAUSE_TTY, "tty", "inode, device; name: path")                                           \
+	X(CAUSE_ANON, "anon", "file operations; name: [eventfd]…")                                 \
+	X(CAUSE_MUTEX, "mutex", "user address, holder's TID in its PID namespace (0: unknown)")    \
+	X(CAUSE_PI, "pi", "as mutex")                                                              \
+	X(CAUSE_ROBUST, "robust", "as mutex")                                                      \
+	X(CAUSE_RWLOCK, "rwlock", "user address")                                                  \
+	X(CAUSE_FLOCK, "flock", "inode, device; name: path")                                       \
+	X(CAUSE_COND, "cond", "user address: condition variable or semaphore")                     \
+	X(CAUSE_JOIN, "join", "user address, TID waited for")                                      \
+	X(CAUSE_FUTEX, "futex", "user address: barrier, once, or a word of the program's own")     \
+	X(CAUSE_IPC, "ipc", "")                                                                    \
+	X(CAUSE_CHILD, "child", "")                                                                \
+	X(CAUSE_POLL, "poll", "")                                                                  \
+	X(CAUSE_SIGNAL, "signal", "")                                                              \
+	X(CAUSE_TIMER, "timer", "")                                                                \
+	X(CAUSE_KLOCK, "klock", "kernel address, -, LCB_F_* flags")                                \
+	X(CAUSE_FAULT, "fault", "")                                                                \
+	X(CAUSE_STOP, "stop", "-, -, task state")                                                  \
+	X(CAUSE_KTHREAD, "kthread", "")                                                            \
+	X(CAUSE_TASK, "task", "TGID that had the CPU; name: its command")
+
+enum cause_kind {
+	CAUSE_NONE = 0,
+#define X(id, ...) id,
+	DWELL_CAUSES(X)
+#undef X
+	NR_CAUSES,
+};
+
+/* How a blocked system call is sorted; filled per architecture by user space (core/syscalls.c). */
+enum syscall_class {
+	CLASS_OTHER = 0,
+	CLASS_FD,         /* first argument is a descriptor: its inode tells */
+	CLASS_PATH,       /* works on a path: a file system call without a descriptor */
+	CLASS_FUTEX,      /* futex(uaddr, op, val, …) */
+	CLASS_FUTEX_WAIT, /* futex_wait(uaddr, val, …), futex_waitv() */
+	CLASS_FLOCK,      /* flock(fd, …) */
+	CLASS_FCNTL,      /* fcntl(fd, cmd, …): a lock if cmd waits for one */
+	CLASS_IPC,        /* System V semaphores */
+	CLASS_QUEUE,      /* System V and POSIX message queues */
+	CLASS_CHILD,      /* wait4, waitid, vfork */
+	CLASS_POLL,       /* idle */
+	CLASS_POLL_NFDS,  /* idle; a sleep if the second argument is 0 */
+	CLASS_SELECT,     /* idle; a sleep if the first argument is 0 */
+	CLASS_URING,      /* idle even in iowait (8a796565cec3 set it for io_uring's waits) */
+	CLASS_SIGNAL,     /* idle until a signal comes */
+	CLASS_SLEEP,
+};
+
+#define NR_SYSCALLS 512 /* numbers from here on are CLASS_OTHER */
+
+/* tally_key.syscall of a wait outside a system call. */
+#define SYSCALL_NONE 0xffff
+
+/* tally_key.aux of CAUSE_IN4 and CAUSE_IN6: the port that names the service, and whose it is. */
+#define SOCK_PORT       0xffff
+#define SOCK_LOCAL_PORT 0x10000 /* the port is ours: the peer is a client */
+
+#endif

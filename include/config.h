@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
+/*
+ * What user space tells the kernel side: `struct config` before it is loaded (constants, so that
+ * the verifier removes what is not used), `struct window` while it runs.
+ */
+#ifndef DWELL_CONFIG_H
+#define DWELL_CONFIG_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#include "cause.h"
+
+/* How threads are chosen; several may hold together, all must match. */
+enum filter_bits {
+	FILTER_TGID = 1,    /* the one process config.tgid */
+	FILTER_TGIDS = 2,   /* a process of the map `targets` */
+	FILTER_TIDS = 4,    /* a thread of the map `targets` */
+	FILTER_COMM = 8,    /* the thread's command name is config.comm */
+	FILTER_CGROUP = 16, /* in config.cgroup_id or below it */
+};
+/* These choose a thread once, at the start or when it is born into a chosen one… */
+#define FILTER_FIXED (FILTER_TGID | FILTER_TGIDS | FILTER_TIDS)
+/* …these can begin and cease to match while it runs. */
+#define FILTER_CHANGING (FILTER_COMM | FILTER_CGROUP)
+
+enum group_by {
+	BY_PROCESS,
+	BY_THREAD,
+	BY_COMM,
+	BY_CGROUP,
+	BY_CPU,
+};
+
+struct config {
+	__u32 filter; /* enum filter_bits */
+	__u32 tgid;
+	__u32 self; /* dwell's own process: never watched */
+	__u32 by;   /* enum group_by: what thread_rec.row identifies */
+	__u64 comm[2];
+	__u64 cgroup_id;
+	__u32 cgroup_level;
+	__u32 slots;  /* tallies per bank */
+	__u64 min_ns; /* shorter waits are not tallied (states stay whole) */
+	__u8 banks;   /* 2 with intervals, else 1 */
+	__u8 follow;  /* children of watched processes are watched */
+	__u8 kthreads;
+	__u8 user_stacks;
+	__u8 kernel_stacks;
+	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
+	__u8 pad[6];
+	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
+};
+
+/*
+ * The run is cut into epochs. Epoch e covers [start[e & 3], start[(e + 1) & 3]); epoch 0 is
+ * everything before the run. User space writes start[] first, then epoch. Nothing is reset at a
+ * cut: each thread's clock notices at its next event, and who reads works out the rest.
+ */
+struct window {
+	__u64 start[4];  /* CLOCK_MONOTONIC ns */
+	__u64 run_start; /* start of epoch 1 */
+	__u32 epoch;
+	__u32 last; /* nothing is tallied in later epochs */
+};
+
+/* Programs, in the order of the counters in cpu_stat. */
+enum prog_id {
+	PROG_SWITCH,
+	PROG_WAKEUP,
+	PROG_NEWTASK,
+	PROG_CONTENTION,
+	NR_PROGS,
+};
+
+#endif

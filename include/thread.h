@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
+/* A thread's account of one epoch, as the kernel side hands it over. */
+#ifndef DWELL_THREAD_H
+#define DWELL_THREAD_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#include "state.h"
+
+#define THREAD_COMM 16
+
+enum thread_flags {
+	THREAD_EXITED = 1,  /* the thread ended in this epoch */
+	THREAD_PARTIAL = 2, /* goes on under another row: its command or cgroup changed */
+	THREAD_OPEN = 4,    /* its last segment was still open at the epoch's end */
+};
+
+struct thread_rec {
+	__u64 row;      /* identity of what it is grouped by (enum group_by) */
+	__u64 start_ns; /* start, CLOCK_BOOTTIME: with tid, an identity that survives pid reuse */
+	__u64 cgroup;   /* cgroup v2 id */
+	__u32 tid;
+	__u32 tgid;
+	__u32 epoch;
+	__u32 flags;
+	__u32 spill_slot; /* tally slot of the segment that crossed the epoch's end… */
+	__u32 open_slot;  /* …or that is still open; TALLY_NONE if none */
+	__u64 spill_ns;   /* its part inside this epoch */
+	__u64 open_ns;
+	__u64 open_total_ns; /* its length since the run's start */
+	__u32 open_state;
+	__u32 pad;
+	char comm[THREAD_COMM];
+	__u64 ns[NR_STATES]; /* time in each state within the epoch */
+};
+
+_Static_assert(sizeof(struct thread_rec) == 80 + THREAD_COMM + 8 * NR_STATES, "no hidden padding");
+
+#endif

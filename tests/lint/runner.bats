@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# The test runner itself: what fails must not look like a success.
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || exit
+	mkdir -p tests/unit tests/lint build/tests/unit
+	cp "$BATS_TEST_DIRNAME/../run" tests/run
+}
+
+# A test program of suite unit: NAME, and its body on stdin.
+program() {
+	: >"tests/unit/test_$1.c"
+	{
+		echo '#!/bin/sh'
+		cat
+	} >"build/tests/unit/test_$1"
+	chmod +x "build/tests/unit/test_$1"
+}
+
+last_line() {
+	echo "${lines[${#lines[@]} - 1]}"
+}
+
+# The run's exit status and last line.
+expect() { # status, line
+	run tests/run unit
+	echo "$output"
+	[ "$status" -eq "$1" ]
+	[ "$(last_line)" = "$2" ]
+}
+
+@test "passing tests are counted, over several files" {
+	program a <<<'echo 1..2; echo ok 1 - x; echo ok 2 - y'
+	program b <<<'echo 1..1; echo ok 1 - z'
+	expect 0 "3 passed, 0 failed, 0 skipped"
+}
+
+@test "a failing test is counted and its diagnostics are shown" {
+	program a <<<'echo 1..2; echo ok 1 - x; echo not ok 2 - y; echo "# 1 != 2"; exit 1'
+	expect 1 "1 passed, 1 failed, 0 skipped"
+	[[ "$output" == *"not ok 2 - y"*"# 1 != 2"* ]]
+}
+
+@test "skipped tests are counted and listed with their reasons" {
+	program a <<'END'
+echo 1..3
+echo ok 1 x '# skip no moon'
+echo '# no sun'
+echo not ok 2 '# SKIP y'
+echo ok 3 z
+END
+	expect 0 "1 passed, 0 failed, 2 skipped"
+	[[ "$output" == *"test_a.c: x: no moon"* ]]
+	[[ "$output" == *"test_a.c: y: no sun"* ]]
+}
+
+@test "a program that dies counts what it did not come to" {
+	program a <<<'echo 1..3; echo ok 1 - x; kill -SEGV $$'
+	expect 1 "1 passed, 2 failed, 0 skipped"
+	[[ "$output" == *"2 of 3 planned results are missing"* ]]
+}
+
+@test "a program that dies after its last test fails" {
+	program a <<<'echo 1..1; echo ok 1 - x; echo "ERROR: LeakSanitizer"; exit 23'
+	expect 1 "1 passed, 1 failed, 0 skipped"
+	[[ "$output" == *"LeakSanitizer"* ]]
+}
+
+@test "a program without any output fails, whatever its exit status" {
+	program a <<<'exit 0'
+	expect 1 "0 passed, 1 failed, 0 skipped"
+	[[ "$output" == *"no TAP plan"* ]]
+}
+
+@test "a program that was not built fails" {
+	: >tests/unit/test_a.c
+	expect 1 "0 passed, 1 failed, 0 skipped"
+}
+
+@test "a program that hangs is killed and fails" {
+	program a <<<'echo 1..1; exec sleep 100'
+	TEST_TIMEOUT=0.2 expect 1 "0 passed, 2 failed, 0 skipped"
+}
+
+@test "a bats file is run as well" {
+	printf '@test "x" {\n\ttrue\n}\n@test "y" {\n\tskip "no moon"\n}\n@test "z" {\n\tfalse\n}\n' >tests/lint/a.bats
+	# bats cannot run within bats unless it sees nothing of the outer one
+	run env -i PATH=/usr/bin:/bin tests/run lint
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$(last_line)" = "1 passed, 1 failed, 1 skipped" ]
+	[[ "$output" == *"a.bats: y: no moon"* ]]
+}
+
+@test "TEST chooses one file; an unknown name or suite is an error" {
+	program a <<<'echo 1..1; echo ok 1'
+	program b <<<'echo 1..1; echo not ok 1'
+	TEST=a expect 0 "1 passed, 0 failed, 0 skipped"
+	TEST=nothing run tests/run unit
+	[ "$status" -eq 2 ]
+	run tests/run nothing
+	[ "$status" -eq 2 ]
+}

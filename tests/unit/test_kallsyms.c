@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/kallsyms.h"
+
+#define FIXTURES "tests/unit/fixtures/"
+
+static struct kallsyms *load(const char *path)
+{
+	int err = 1;
+	struct kallsyms *k = kallsyms__load(path, &err);
+
+	assert_non_null(k);
+	assert_int_equal(err, 0);
+	return k;
+}
+
+static void expect(const struct kallsyms *k, uint64_t addr, const char *name, uint64_t offset,
+		   const char *module)
+{
+	const char *got_module = "unset", *got;
+	uint64_t got_offset = UINT64_MAX;
+
+	got = kallsyms__find(k, addr, &got_offset, &got_module);
+	assert_non_null(got);
+	assert_string_equal(got, name);
+	assert_int_equal(got_offset, offset);
+	if (module)
+		assert_string_equal(got_module, module);
+	else
+		assert_null(got_module);
+}
+
+static void expect_none(const struct kallsyms *k, uint64_t addr)
+{
+	const char *module;
+	uint64_t offset;
+
+	assert_null(kallsyms__find(k, addr, &offset, &module));
+}
+
+static void test_functions(void **state)
+{
+	struct kallsyms *k = load(FIXTURES "proc/kallsyms");
+
+	(void)state;
+	expect(k, 0xffffffff81000000, "startup_64", 0, NULL);
+	/* no padding, which belongs to what comes before */
+	expect(k, 0xffffffff810000f8, "startup_64", 0xf8, NULL);
+	expect(k, 0xffffffff81000100, "do_one_thing", 0, NULL);
+	expect(k, 0xffffffff8100017f, "do_one_thing", 0x7f, NULL);
+	/* fewer underscores, then global before weak */
+	expect(k, 0xffffffff81000181, "ksys_read_alias", 1, NULL);
+	expect(k, 0xffffffff810002ff, "do_another.cold", 0xff, NULL);
+	expect(k, 0xffffffff81500020, "start_kernel", 0x10, NULL);
+	kallsyms__free(k);
+}
+
+static void test_modules(void **state)
+{
+	struct kallsyms *k = load(FIXTURES "proc/kallsyms");
+
+	(void)state;
+	/* in the file they are not in order */
+	expect(k, 0xffffffffc0100010, "nf_hook", 0x10, "[nf_tables]");
+	expect(k, 0xffffffffc0300001, "ext4_readpage", 1, "[ext4]");
+	expect(k, 0xffffffffc0300100, "ext4_writepage", 0, "[ext4]");
+	expect(k, 0xffffffffc0500004, "bpf_prog_6deef7357e7b4530_dump", 4, "[bpf]");
+	kallsyms__free(k);
+}
+
+static void test_outside(void **state)
+{
+	struct kallsyms *k = load(FIXTURES "proc/kallsyms");
+
+	(void)state;
+	expect_none(k, 0);
+	expect_none(k, 0x1000);
+	expect_none(k, 0xffffffff80ffffff);
+	expect_none(k, 0xffffffff81000300);
+	expect_none(k, 0xffffffff81400000);
+	expect_none(k, 0xffffffff81500100);
+	expect_none(k, 0xffffffffc0700000);
+	expect_none(k, UINT64_MAX);
+	kallsyms__free(k);
+}
+
+static void test_restricted(void **state)
+{
+	int err = 0;
+
+	(void)state;
+	assert_null(kallsyms__load(FIXTURES "proc-restricted/kallsyms", &err));
+	assert_int_equal(err, -EPERM);
+}
+
+static void expect_refused(const char *text, int expected)
+{
+	char path[] = "/tmp/kallsyms-XXXXXX";
+	int fd = mkstemp(path), err = 0;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	assert_null(kallsyms__load(path, &err));
+	assert_int_equal(err, expected);
+	unlink(path);
+}
+
+static void test_refused(void **state)
+{
+	int err = 0;
+
+	(void)state;
+	assert_null(kallsyms__load(FIXTURES "missing", &err));
+	assert_int_equal(err, -ENOENT);
+	assert_null(kallsyms__load("/", &err));
+	assert_int_equal(err, -EISDIR);
+	expect_refused("", -ENODATA);
+	expect_refused("ffffffff81000000 D data\n", -ENODATA);
+	expect_refused("hello\n", -EINVAL);
+	expect_refused("\n", -EINVAL);
+	expect_refused("ffffffff81000000 T\n", -EINVAL);
+	expect_refused("1ffffffff81000000 T too_wide\n", -EINVAL);
+	expect_refused("ffffffff81000000 T without_end", -EINVAL);
+}
+
+/* Longer than what is read at a time. */
+static void test_endless_line(void **state)
+{
+	char *text = malloc(200001);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'f', 200000);
+	text[200000] = '\0';
+	expect_refused(text, -EINVAL);
+	free(text);
+}
+
+static void test_this_kernel(void **state)
+{
+	char line[512], type, name[256];
+	struct kallsyms *k;
+	unsigned long addr;
+	int err, found = 0;
+	FILE *in;
+
+	(void)state;
+	k = kallsyms__load("/proc/kallsyms", &err);
+	if (!k && (err == -EPERM || err == -ENOENT)) {
+		print_message("# the kernel hides its addresses\n");
+		skip();
+	}
+	assert_non_null(k);
+	assert_true(kallsyms__count(k) > 1000);
+	in = fopen("/proc/kallsyms", "r");
+	assert_non_null(in);
+	while (fgets(line, sizeof(line), in)) {
+		if (sscanf(line, "%lx %c %255s", &addr, &type, name) != 3)
+			continue;
+		if (strcmp(name, "schedule") != 0 && strcmp(name, "vfs_read") != 0)
+			continue;
+		expect(k, addr, name, 0, NULL);
+		expect(k, addr + 1, name, 1, NULL);
+		found++;
+	}
+	fclose(in);
+	assert_int_equal(found, 2);
+	kallsyms__free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_functions),   cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_outside),     cmocka_unit_test(test_restricted),
+		cmocka_unit_test(test_refused),     cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_this_kernel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

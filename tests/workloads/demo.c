@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * demo [SECONDS]: a little shop in one process (5 s), with troubles of its own:
+ *
+ *   ledger       takes the mutex "orders", writes ledger.db and calls fsync() with the mutex held
+ *   checkout-N   want the same mutex for next to nothing, and wait for the ledger's fsync
+ *   journal      writes and fsyncs journal.log, in nobody's way
+ *   mailer       waits on a pipe for what the checkouts have sold
+ *   cleaner      sleeps, mostly
+ *   report-N     burn CPU: one more than there are CPUs, so that everyone queues
+ */
+#include "workload.h"
+
+#define CHECKOUTS    3
+#define REPORTS_MAX  64
+#define LEDGER_BLOCK (64 * 1024)
+
+struct shop {
+	_Atomic bool closed;
+	pthread_mutex_t orders;
+	const char *ledger, *journal;
+	int mail[2];
+};
+
+static bool shop__open(struct shop *shop)
+{
+	return !atomic_load_explicit(&shop->closed, memory_order_relaxed);
+}
+
+/* Appends @size bytes at @*offset and waits until they are on the disk. */
+static void append(int fd, const char *data, size_t size, off_t *offset)
+{
+	workload__sys(pwrite(fd, data, size, *offset), "pwrite");
+	workload__sys(fsync(fd), "fsync");
+	*offset = (*offset + (off_t)size) % (16 << 20);
+}
+
+static int create(const char *path)
+{
+	return (int)workload__sys(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), path);
+}
+
+static void *ledger(void *arg)
+{
+	static char block[LEDGER_BLOCK];
+	struct shop *shop = arg;
+	int fd = create(shop->ledger);
+	off_t offset = 0;
+
+	memset(block, '1', sizeof(block));
+	while (shop__open(shop)) {
+		pthread_mutex_lock(&shop->orders);
+		for (int i = 0; i < 4; i++)
+			append(fd, block, sizeof(block), &offset);
+		pthread_mutex_unlock(&shop->orders);
+		workload__sleep(2 * WORKLOAD_MSEC);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void *checkout(void *arg)
+{
+	struct shop *shop = arg;
+
+	while (shop__open(shop)) {
+		pthread_mutex_lock(&shop->orders);
+		workload__burn(20000);
+		pthread_mutex_unlock(&shop->orders);
+		(void)!write(shop->mail[1], "sold", 4);
+		workload__sleep(WORKLOAD_MSEC);
+	}
+	return NULL;
+}
+
+static void *journal(void *arg)
+{
+	static const char line[4096] = "journal";
+	struct shop *shop = arg;
+	int fd = create(shop->journal);
+	off_t offset = 0;
+
+	while (shop__open(shop))
+		append(fd, line, sizeof(line), &offset);
+	close(fd);
+	return NULL;
+}
+
+/* Ends when the other end of the pipe is closed. */
+static void *mailer(void *arg)
+{
+	struct shop *shop = arg;
+	char order[4];
+
+	while (read(shop->mail[0], order, sizeof(order)) > 0)
+		workload__burn(50000);
+	return NULL;
+}
+
+static void *cleaner(void *arg)
+{
+	struct shop *shop = arg;
+
+	while (shop__open(shop)) {
+		workload__sleep(50 * WORKLOAD_MSEC);
+		workload__burn(WORKLOAD_MSEC);
+	}
+	return NULL;
+}
+
+static void *report(void *arg)
+{
+	struct shop *shop = arg;
+
+	while (shop__open(shop))
+		workload__burn(5 * WORKLOAD_MSEC);
+	return NULL;
+}
+
+static pthread_t hire(struct shop *shop, void *(*job)(void *), const char *name, int number)
+{
+	char full[16];
+	pthread_t thread;
+
+	workload__pth(pthread_create(&thread, NULL, job, shop), "pthread_create");
+	if (number)
+		snprintf(full, sizeof(full), "%s-%d", name, number);
+	else
+		snprintf(full, sizeof(full), "%s", name);
+	pthread_setname_np(thread, full);
+	return thread;
+}
+
+static int reports(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < REPORTS_MAX ? (int)cpus + 1 : REPORTS_MAX;
+}
+
+int main(int argc, char **argv)
+{
+	struct shop shop = {.orders = PTHREAD_MUTEX_INITIALIZER};
+	uint64_t seconds = argc > 1 ? workload__number(argv[1], 1, 3600) : 5;
+	pthread_t staff[3 + CHECKOUTS + REPORTS_MAX], reader;
+	int n = 0;
+
+	if (argc > 2)
+		workload__die("usage: demo [SECONDS]");
+	shop.ledger = workload__tmpfile("ledger.db");
+	shop.journal = workload__tmpfile("journal.log");
+	workload__sys(pipe2(shop.mail, O_CLOEXEC), "pipe2");
+	reader = hire(&shop, mailer, "mailer", 0);
+	staff[n++] = hire(&shop, ledger, "ledger", 0);
+	staff[n++] = hire(&shop, journal, "journal", 0);
+	staff[n++] = hire(&shop, cleaner, "cleaner", 0);
+	for (int i = 1; i <= CHECKOUTS; i++)
+		staff[n++] = hire(&shop, checkout, "checkout", i);
+	for (int i = 1; i <= reports(); i++)
+		staff[n++] = hire(&shop, report, "report", i);
+	workload__sleep(seconds * WORKLOAD_SEC);
+	atomic_store(&shop.closed, true);
+	for (int i = 0; i < n; i++)
+		pthread_join(staff[i], NULL);
+	close(shop.mail[1]);
+	pthread_join(reader, NULL);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* The kernel's functions, from /proc/kallsyms. */
+#ifndef DWELL_KALLSYMS_H
+#define DWELL_KALLSYMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct kallsyms;
+
+/*
+ * Reads @path ("/proc/kallsyms"; some 30 ms and 3 MB for the 60,000 functions of a stock kernel).
+ * NULL with *@err: -EPERM if the kernel hides its addresses (no CAP_SYSLOG, or kptr_restrict),
+ * -ENODATA if there are no functions in it, -EINVAL if it isn't of the format, or another -errno.
+ */
+struct kallsyms *kallsyms__load(const char *path, int *err);
+
+/*
+ * The function that holds the kernel address @addr, *@offset bytes behind its start; its kernel
+ * module in *@module as "[ext4]", NULL for the kernel proper. NULL if it isn't in a known function.
+ * Strings live as long as @k.
+ */
+const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *offset,
+			   const char **module);
+
+/* Functions in the table. */
+size_t kallsyms__count(const struct kallsyms *k);
+
+void kallsyms__free(struct kallsyms *k);
+
+#endif

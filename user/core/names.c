@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include <bpf/bpf.h>
+
+#include "base/str.h"
+#include "core/names.h"
+#include "core/proc.h"
+#include "core/syscalls.h"
+
+static const struct {
+	const char *key;
+	const char *text;
+	bool idle;
+} states[NR_STATES] = {
+	[STATE_NONE] = {"none", "is not watched", false},
+#define X(id, key, text, idle) [id] = {key, text, idle},
+	DWELL_STATES(X)
+#undef X
+};
+
+static const char *const kinds[NR_CAUSES] = {
+	[CAUSE_NONE] = "none",
+#define X(id, key, ids) [id] = key,
+	DWELL_CAUSES(X)
+#undef X
+};
+
+const char *names__state(enum dwell_state state)
+{
+	return states[state].key;
+}
+
+const char *names__state_text(enum dwell_state state)
+{
+	return states[state].text;
+}
+
+bool names__state_idle(enum dwell_state state)
+{
+	return states[state].idle;
+}
+
+const char *names__kind(enum cause_kind kind)
+{
+	return kind < NR_CAUSES ? kinds[kind] : "?";
+}
+
+/* "openat", or "syscall 999". */
+static const char *names__syscall(const struct tally_key *key, struct arena *arena)
+{
+	const char *name = syscalls__name(key->syscall);
+
+	if (key->syscall == SYSCALL_NONE)
+		return "";
+	return name ?: arena__printf(arena, "syscall %u", key->syscall);
+}
+
+/* What the kernel side kept under the key's ids; false if it kept nothing. */
+static bool names__kept(const struct object *o, const struct tally_key *key, struct name *name)
+{
+	struct name_key at = {.id = key->id, .id2 = key->id2, .kind = key->kind};
+
+	return !bpf_map_lookup_elem(object__map_fd(o, "names"), &at, name) && name->len > 0;
+}
+
+/* Turns components, last first, into a path. */
+static char *names__path(const struct name *name, struct arena *arena)
+{
+	uint32_t len = name->len < sizeof(name->text) ? name->len : sizeof(name->text) - 1;
+	char *path = arena__alloc(arena, len + 8), *out = path;
+	size_t end = len;
+
+	if (!path)
+		return NULL;
+	if (name->flags & NAME_TRUNCATED)
+		out = mempcpy(out, "…", strlen("…"));
+	/* From the last component, which is the first directory, back to the first. */
+	while (end > 0) {
+		size_t begin = end - 1;
+
+		while (begin > 0 && name->text[begin - 1])
+			begin--;
+		/* Roots and names of pseudo files stand for themselves. */
+		if (name->text[begin] != '/' && name->text[begin] != '[')
+			*out++ = '/';
+		out = mempcpy(out, name->text + begin, strnlen(name->text + begin, end - begin));
+		end = begin;
+	}
+	*out = '\0';
+	return path;
+}
+
+static const char *names__file(const struct object *o, const struct tally_key *key,
+			       struct arena *arena)
+{
+	struct name name;
+
+	if (names__kept(o, key, &name))
+		return names__path(&name, arena);
+	return arena__printf(arena, "inode %" PRIu64 " of device %u:%u", (uint64_t)key->id,
+			     (unsigned int)(key->id2 >> 20), (unsigned int)(key->id2 & 0xfffff));
+}
+
+static const char *names__inet(const struct tally_key *key, const char *call, struct arena *arena)
+{
+	unsigned char addr[16];
+	char host[INET6_ADDRSTRLEN];
+	bool v6 = key->kind == CAUSE_IN6;
+	unsigned int port = key->aux & SOCK_PORT;
+
+	memcpy(addr, &key->id, 8);
+	memcpy(addr + 8, &key->id2, 8);
+	inet_ntop(v6 ? AF_INET6 : AF_INET, addr, host, sizeof(host));
+	if (key->aux & SOCK_LOCAL_PORT)
+		return arena__printf(arena, "%s port %u, peer %s%s%s", call, port, v6 ? "[" : "", host,
+				     v6 ? "]" : "");
+	return arena__printf(arena, "%s %s%s%s:%u", call, v6 ? "[" : "", host, v6 ? "]" : "", port);
+}
+
+static const char *names__unix(const struct object *o, const struct tally_key *key,
+			       const char *call, struct arena *arena)
+{
+	struct name name;
+
+	if (!names__kept(o, key, &name))
+		return arena__printf(arena, "%s unix socket without a name", call);
+	name.text[name.len < NAME_SIZE ? name.len : NAME_SIZE] = '\0';
+	/* An abstract address begins with a NUL, shown as @ by custom. */
+	if (!name.text[0])
+		return arena__printf(arena, "%s unix:@%s", call, name.text + 1);
+	return arena__printf(arena, "%s unix:%s", call, name.text);
+}
+
+static bool names__writes(unsigned int nr)
+{
+	return nr == SYS_write || nr == SYS_writev || nr == SYS_splice || nr == SYS_sendfile ||
+	       nr == SYS_tee || nr == SYS_vmsplice;
+}
+
+static const char *names__pipe(const struct tally_key *key, uint32_t tgid, const char *call,
+			       struct arena *arena)
+{
+	char comm[THREAD_COMM + 1];
+	uint32_t peer;
+
+	if (!tgid || proc__pipe_peer(key->id, tgid, !names__writes(key->syscall), &peer))
+		return arena__printf(arena, "%s pipe:[%" PRIu64 "]", call, (uint64_t)key->id);
+	proc__comm(peer, comm);
+	return arena__printf(arena, "%s pipe:[%" PRIu64 "], other end: %s (%u)", call,
+			     (uint64_t)key->id, comm, peer);
+}
+
+/* A lock's address and its holder. */
+static const char *names__lock(const struct accounts *accounts, const struct tally_key *key,
+			       uint32_t tgid, struct arena *arena)
+{
+	const char *kind = names__kind(key->kind), *known;
+	char comm[THREAD_COMM + 1];
+	uint32_t tid = (uint32_t)key->id2;
+
+	if (!tid)
+		return arena__printf(arena, "%s 0x%" PRIx64 ", holder not known", kind,
+				     (uint64_t)key->id);
+	if (tgid)
+		tid = proc__outer_tid(tgid, tid);
+	known = accounts__comm(accounts, tid);
+	if (known)
+		str__copy(comm, sizeof(comm), known);
+	else
+		proc__comm(tid, comm);
+	return arena__printf(arena, "%s 0x%" PRIx64 " held by %u (%s)", kind, (uint64_t)key->id, tid,
+			     comm);
+}
+
+/* include/trace/events/lock.h */
+enum {
+	LCB_F_READ = 1 << 1,
+	LCB_F_RT = 1 << 3,
+	LCB_F_PERCPU = 1 << 4,
+	LCB_F_MUTEX = 1 << 5,
+};
+
+static const char *names__klock_type(uint32_t flags)
+{
+	if (flags & LCB_F_MUTEX)
+		return "kernel mutex";
+	if (flags & LCB_F_RT)
+		return "kernel rt lock";
+	if (flags & LCB_F_PERCPU)
+		return flags & LCB_F_READ ? "kernel percpu rwsem (read)" :
+					    "kernel percpu rwsem (write)";
+	return flags & LCB_F_READ ? "kernel rwsem (read)" : "kernel rwsem (write)";
+}
+
+const char *names__task(const struct object *o, const struct tally_key *key, struct arena *arena)
+{
+	struct name name;
+
+	if (key->id2)
+		return "(others, earlier)";
+	if (!key->id)
+		return "(idle: the CPU was waking up)";
+	if (!names__kept(o, key, &name))
+		return "?";
+	name.text[THREAD_COMM] = '\0';
+	return arena__printf(arena, "%s", name.text);
+}
+
+static const char *names__culprit(const struct object *o, const struct tally_key *key,
+				  struct arena *arena)
+{
+	const char *task = names__task(o, key, arena);
+
+	if (!task || !key->id || key->id2)
+		return task;
+	return arena__printf(arena, "%s (%" PRIu64 ")", task, (uint64_t)key->id);
+}
+
+static const char *names__stop(uint32_t task_state)
+{
+	/* include/linux/sched.h */
+	if (task_state & 0x8)
+		return "traced (a debugger has it)";
+	if (task_state & 0x4)
+		return "stopped by a signal";
+	return "frozen (cgroup freezer or suspend)";
+}
+
+const char *names__cause(const struct object *o, const struct accounts *accounts,
+			 const struct tally_key *key, uint32_t tgid, struct arena *arena)
+{
+	const char *call = names__syscall(key, arena);
+	uint64_t addr = key->id;
+
+	switch ((enum cause_kind)key->kind) {
+	case CAUSE_FILE:
+	case CAUSE_TTY:
+	case CAUSE_ANON:
+		return arena__printf(arena, "%s %s", call, names__file(o, key, arena));
+	case CAUSE_FLOCK:
+		return arena__printf(arena, "file lock %s", names__file(o, key, arena));
+	case CAUSE_IN4:
+	case CAUSE_IN6:
+		return names__inet(key, call, arena);
+	case CAUSE_UNIX:
+		return names__unix(o, key, call, arena);
+	case CAUSE_SOCK:
+		return arena__printf(arena, "%s socket of family %u", call, key->aux);
+	case CAUSE_PIPE:
+		return names__pipe(key, tgid, call, arena);
+	case CAUSE_MUTEX:
+	case CAUSE_PI:
+	case CAUSE_ROBUST:
+		return names__lock(accounts, key, tgid, arena);
+	case CAUSE_RWLOCK:
+		return arena__printf(arena, "rwlock 0x%" PRIx64, addr);
+	case CAUSE_COND:
+		return arena__printf(arena, "condition variable or semaphore 0x%" PRIx64, addr);
+	case CAUSE_JOIN:
+		return arena__printf(arena, "end of thread %u", (uint32_t)key->id2);
+	case CAUSE_FUTEX:
+		return arena__printf(arena, "futex 0x%" PRIx64, addr);
+	case CAUSE_CHILD:
+		return arena__printf(arena, "child process (%s)", call);
+	case CAUSE_KLOCK:
+		return arena__printf(arena, "%s 0x%" PRIx64, names__klock_type(key->aux), addr);
+	case CAUSE_FAULT:
+		return "page fault";
+	case CAUSE_STOP:
+		return names__stop(key->aux);
+	case CAUSE_KTHREAD:
+		return "kernel thread";
+	case CAUSE_TASK:
+		return names__culprit(o, key, arena);
+	case CAUSE_SYSCALL:
+	case CAUSE_IPC:
+	case CAUSE_POLL:
+	case CAUSE_SIGNAL:
+	case CAUSE_TIMER:
+		return call;
+	case CAUSE_NONE:
+	case NR_CAUSES:
+		break;
+	}
+	return "?";
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* What a tally's key means, in words. */
+#ifndef DWELL_NAMES_H
+#define DWELL_NAMES_H
+
+#include "core/accounts.h"
+#include "core/arena.h"
+#include "core/object.h"
+#include "tally.h"
+
+const char *names__state(enum dwell_state state); /* "disk" */
+const char *names__state_text(enum dwell_state state); /* "waits for the disk" */
+bool names__state_idle(enum dwell_state state);
+const char *names__kind(enum cause_kind kind); /* "file" */
+
+/*
+ * "pread64 /var/lib/x", "mutex 0x55d0… held by 4243 (writer)", "postgres (812)". @tgid: the process
+ * that waited, 0 if several. Never NULL but without memory.
+ */
+const char *names__cause(const struct object *o, const struct accounts *accounts,
+			 const struct tally_key *key, uint32_t tgid, struct arena *arena);
+
+/* The command name behind a key of kind CAUSE_TASK. NULL without memory. */
+const char *names__task(const struct object *o, const struct tally_key *key, struct arena *arena);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* What procfs says of processes. All of it may be gone or different a moment later. */
+#ifndef DWELL_PROC_H
+#define DWELL_PROC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "thread.h"
+
+/* The command name of thread @tid; "?" if it is gone. True bytes: print with str__printable(). */
+void proc__comm(uint32_t tid, char comm[THREAD_COMM + 1]);
+
+/* The process that thread @tid belongs to. 0, -ESRCH, or -errno. */
+int proc__tgid(uint32_t tid, uint32_t *tgid);
+
+/*
+ * The thread of process @tgid that has @ns_tid in the innermost PID namespace of the process, as a
+ * number of ours; @ns_tid itself if that cannot be found out.
+ */
+uint32_t proc__outer_tid(uint32_t tgid, uint32_t ns_tid);
+
+/* Threads on this machine; at least 1. */
+uint32_t proc__threads(void);
+
+/*
+ * A process other than @tgid that holds the opposite end of pipe @ino: the one that writes, if
+ * @tgid was blocked reading. 0 with *@peer, -ENOENT, or -errno. Looks through all processes'
+ * descriptors, at most PROC_FDS_MAX of them.
+ */
+#define PROC_FDS_MAX 100000
+int proc__pipe_peer(uint64_t ino, uint32_t tgid, int reading, uint32_t *peer);
+
+/* The path of the cgroup v2 of @pid, "/…". 0 or -errno. */
+int proc__cgroup(uint32_t pid, char *path, size_t size);
+
+#endif

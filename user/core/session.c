@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "base/topn.h"
+#include "core/proc.h"
+#include "core/session.h"
+#include "core/syscalls.h"
+
+#define DURATION_DEFAULT (5 * NSEC_PER_SEC)
+#define ROWS_TEXT 10	    /* the default of -n for people; machines get all */
+#define STACKS_MAX 16384    /* distinct stacks kept */
+#define TALLIES_MIN 1024
+#define TALLIES_MAX 8192    /* 2.7 kB each */
+#define ROWS_MAX 65536	    /* rows of the report that user space adds up */
+#define RING_BYTES (1 << 20) /* threads that end between two looks: about 4000 */
+
+static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu", NULL};
+static const char *const attach_choices[] = {"auto", "tp_btf", "raw_tp", NULL};
+static const char *const frame_choices[] = {"none", "root", "leaf", NULL};
+
+#define AT(field) offsetof(struct run_options, field)
+
+/* clang-format off */
+static const struct option run_options[] = {
+	{'p', "pid", "PID[,PID…]", OPT_U32_LIST, AT(target.pids), 1, UINT32_MAX, NULL,
+	 "Measure these processes, all threads", 1},
+	{'t', "tid", "TID[,TID…]", OPT_U32_LIST, AT(target.tids), 1, UINT32_MAX, NULL,
+	 "Measure these threads", 1},
+	{'c', "comm", "COMMAND", OPT_STR, AT(target.comm), 0, 0, NULL,
+	 "Measure threads with this command name", 1},
+	{0, "cgroup", "PATH", OPT_STR, AT(target.cgroup), 0, 0, NULL,
+	 "Measure the threads in this cgroup (v2) and below", 1},
+	{'a', "all", NULL, OPT_FLAG, AT(target.all), 0, 0, NULL,
+	 "Measure the whole machine (the default)", 1},
+	{0, "kthreads", NULL, OPT_FLAG, AT(kthreads), 0, 0, NULL,
+	 "Include kernel threads", 1},
+	{'d', "duration", "DURATION", OPT_DURATION, AT(duration_ns), 1, 0, NULL,
+	 "Stop after this time: 10, 500ms, 2m (default: 5 s; until the program's end with --; "
+	 "until interrupted with -i)", 2},
+	{'i', "interval", "DURATION", OPT_DURATION, AT(interval_ns), 10000000, 0, NULL,
+	 "Report each interval, at least 10ms", 2},
+	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
+	 "One row per process (default), thread, comm, cgroup or cpu", 3},
+	{'n', "rows", "N", OPT_U32, AT(rows), 1, UINT32_MAX, NULL,
+	 "Rows to show (default: 10 in text, all in JSON)", 3},
+	{0, "sort", "COLUMN", OPT_STR, AT(sort), 0, 0, NULL,
+	 "Sort by this column, named as in JSON", 3},
+	{0, "min", "DURATION", OPT_DURATION, AT(min_ns), 0, 0, NULL,
+	 "Leave out waits shorter than this (states stay whole)", 3},
+	{0, "json", NULL, OPT_FLAG, AT(sink.json), 0, 0, NULL,
+	 "Print one JSON document", 4},
+	{0, "jsonl", NULL, OPT_FLAG, AT(sink.jsonl), 0, 0, NULL,
+	 "Print one JSON document per line and interval", 4},
+	{'o', "output", "FILE", OPT_STR, AT(sink.path), 0, 0, NULL,
+	 "Write the report to FILE", 4},
+	{0, "exit-status", NULL, OPT_FLAG, AT(exit_status), 0, 0, NULL,
+	 "Exit with the program's status", 5},
+	{0, "max-entries", "N", OPT_U32, AT(max_entries), 1, 1 << 20, NULL,
+	 "Distinct causes, stacks and rows to keep (default: by the machine's size)", 5},
+	{0, "btf", "FILE", OPT_STR, AT(btf), 0, 0, NULL,
+	 "Use the kernel types in FILE", 5},
+	{0, "attach", "HOW", OPT_CHOICE, AT(attach), 0, 0, attach_choices,
+	 "auto (default), tp_btf or raw_tp", 5},
+	{'v', "verbose", NULL, OPT_FLAG, AT(verbose), 0, 0, NULL,
+	 "Say more on standard error", 5},
+	OPTION_END
+};
+
+static const struct option stack_options[] = {
+	{'u', "user-stacks", NULL, OPT_FLAG, AT(user_stacks), 0, 0, NULL,
+	 "User stacks (default: both)", 4},
+	{'k', "kernel-stacks", NULL, OPT_FLAG, AT(kernel_stacks), 0, 0, NULL,
+	 "Kernel stacks (default: both)", 4},
+	{0, "folded", NULL, OPT_FLAG, AT(sink.folded), 0, 0, NULL,
+	 "Print folded stacks with µs, for flame graphs", 4},
+	{0, "state-frame", "WHERE", OPT_CHOICE, AT(sink.state_frame), 0, 0, frame_choices,
+	 "With --folded: the state as root or leaf frame, or none (default)", 4},
+	OPTION_END
+};
+/* clang-format on */
+
+const struct accounts *session__accounts(const struct session *s)
+{
+	return &s->accounts[s->reported & 1];
+}
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+static enum dwell_exit session__check(struct session *s)
+{
+	struct run_options *run = &s->run;
+
+	if (run->verbose)
+		log__set_level(LOG_DEBUG);
+	if (run->by == BY_CPU && !(s->tool->accepts & ACCEPTS_BY_CPU))
+		return err__usage("%s: --by takes process, thread, comm or cgroup, not 'cpu'",
+				  s->tool->name);
+	if (run->sort && !table__find(s->tool->columns, run->sort))
+		return err__usage("%s: there is no column '%s' to sort by", s->tool->name, run->sort);
+	if (run->interval_ns && run->duration_ns && run->interval_ns > run->duration_ns)
+		return err__usage("%s: --interval is longer than --duration", s->tool->name);
+	if (!run->user_stacks && !run->kernel_stacks && (s->tool->accepts & ACCEPTS_STACKS))
+		run->user_stacks = run->kernel_stacks = true;
+	return EXIT_OK;
+}
+
+static enum dwell_exit session__parse(struct session *s, int argc, char **argv, bool *done)
+{
+	const struct option_set sets[] = {
+		{run_options, &s->run},
+		{s->tool->accepts & ACCEPTS_STACKS ? stack_options : s->tool->options,
+		 s->tool->accepts & ACCEPTS_STACKS ? (void *)&s->run : s->tool_options},
+		{s->tool->accepts & ACCEPTS_STACKS ? s->tool->options : NULL, s->tool_options},
+		{NULL, NULL},
+	};
+	const struct options options = {
+		.command = s->tool->name,
+		.summary = s->tool->summary,
+		.examples = s->tool->examples,
+		.sets = sets,
+	};
+	enum dwell_exit status;
+	int rest = 0;
+
+	status = options__parse(&options, argc, argv, &rest, done);
+	if (status || *done)
+		return status;
+	if (rest)
+		s->run.target.program = argv + rest;
+	return session__check(s);
+}
+
+/* ---- getting ready ------------------------------------------------------------------------- */
+
+static enum dwell_exit session__signals(struct session *s)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe is an output error like any other */
+	s->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signals < 0)
+		return err__fail("signals cannot be waited for: %s", strerror(errno));
+	return EXIT_OK;
+}
+
+static uint32_t session__tallies_wanted(const struct session *s)
+{
+	uint32_t threads = proc__threads() * 8;
+
+	if (s->run.max_entries)
+		return s->run.max_entries;
+	if (threads < TALLIES_MIN)
+		return TALLIES_MIN;
+	return threads < TALLIES_MAX ? threads : TALLIES_MAX;
+}
+
+static void session__configure(struct session *s, struct object_sizes *sizes)
+{
+	struct config *config = &s->config;
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+
+	config->by = s->run.by;
+	config->min_ns = s->run.min_ns;
+	config->banks = s->run.interval_ns ? 2 : 1;
+	config->kthreads = s->run.kthreads;
+	config->user_stacks = s->run.user_stacks;
+	config->kernel_stacks = s->run.kernel_stacks;
+	syscalls__classes(config->syscall_class);
+	if (s->tool->configure)
+		s->tool->configure(s->tool_options, config);
+	sizes->tallies = config->slots = session__tallies_wanted(s);
+	sizes->names = sizes->tallies;
+	sizes->stacks = s->tool->accepts & ACCEPTS_STACKS ?
+				(s->run.max_entries ?: STACKS_MAX) :
+				1;
+	sizes->threads = proc__threads() * 2 + 4096;
+	sizes->ring_bytes = RING_BYTES < page ? page : RING_BYTES;
+	for (int i = 0; i < 2; i++)
+		s->accounts[i].max = s->run.max_entries ?: ROWS_MAX;
+}
+
+/* A thread's record of epoch @rec->epoch, from wherever it comes. */
+static enum dwell_exit session__take(struct session *s, const struct thread_rec *rec, bool final)
+{
+	struct hist *bank = tallies__bank(&s->object, &s->config, rec->epoch);
+
+	tallies__settle(bank, s->config.slots, rec, final);
+	if (accounts__add(&s->accounts[rec->epoch & 1], rec))
+		return err__fail("no memory for the threads' accounts");
+	return EXIT_OK;
+}
+
+static int session__on_ended(void *arg, void *data, size_t size)
+{
+	const struct thread_rec *rec = data;
+	struct session *s = arg;
+
+	/* What ends after the run's last moment is not of the run. */
+	if (size >= sizeof(*rec) && !s->ring_status && rec->epoch <= s->object.window->last)
+		s->ring_status = session__take(s, rec, false);
+	return 0;
+}
+
+static enum dwell_exit session__prepare(struct session *s)
+{
+	struct object_sizes sizes = {0};
+	enum dwell_exit status;
+
+	status = sink__open(&s->sink, &s->run.sink, s->run.interval_ns > 0);
+	if (!status)
+		status = session__signals(s);
+	if (!status && s->run.target.program)
+		status = launch__prepare(&s->launch, s->run.target.program);
+	if (!status)
+		status = target__resolve(&s->run.target, s->launch.pid, &s->config);
+	if (status)
+		return status;
+	session__configure(s, &sizes);
+	status = object__load(&s->object, s->tool->object, (enum object_attach)s->run.attach,
+			      s->run.btf, &s->config, &sizes, &s->run.target.ids);
+	if (status)
+		return status;
+	s->ring = ring_buffer__new(object__map_fd(&s->object, "ended"), session__on_ended, s, NULL);
+	if (!s->ring)
+		return err__fail("the ring cannot be read: %s", strerror(errno));
+	s->stacks = stacks__new(NULL);
+	if (!s->stacks)
+		return err__fail("no memory for symbols");
+	return EXIT_OK;
+}
+
+/* ---- epochs -------------------------------------------------------------------------------- */
+
+static void session__cut(struct session *s, uint64_t now, bool final)
+{
+	volatile struct window *window = s->object.window;
+
+	if (final)
+		window->last = s->epoch;
+	window->start[(s->epoch + 1) & 3] = now;
+	/* Who sees the new epoch must see its start. */
+	__atomic_store_n((uint32_t *)&window->epoch, s->epoch + 1, __ATOMIC_RELEASE);
+	s->epoch++;
+}
+
+static enum dwell_exit session__start(struct session *s)
+{
+	enum dwell_exit status;
+
+	s->object.window->last = UINT32_MAX;
+	cost__start(&s->cost);
+	status = object__attach(&s->object);
+	/* A thread that was made by one not seen yet is found the second time. */
+	for (int pass = 0; !status && pass < 2; pass++)
+		status = object__iterate(&s->object, "seed", 1, NULL, NULL);
+	if (status)
+		return status;
+	time__rfc3339(s->started, sizeof(s->started));
+	s->run_start = s->epoch_start = time__now();
+	s->object.window->run_start = s->run_start;
+	session__cut(s, s->run_start, false);
+	return EXIT_OK;
+}
+
+struct session_collect {
+	struct session *s;
+	bool final;
+};
+
+static enum dwell_exit session__on_thread(const void *rec, void *arg)
+{
+	const struct session_collect *collect = arg;
+
+	return session__take(collect->s, rec, collect->final);
+}
+
+static enum dwell_exit session__losses(struct session *s, uint64_t *events)
+{
+	struct loss now;
+	uint64_t by_program[NR_PROGS];
+
+	*events = 0;
+	if (loss__read(&s->object, &now, by_program))
+		return err__fail("the loss counters cannot be read");
+	for (int i = 0; i < NR_PROGS; i++)
+		*events += by_program[i];
+	now.count[LOSS_MISSED] += s->cost.missed;
+	loss__since(&s->loss, &now, &s->loss_before);
+	s->loss.count[LOSS_ROW_FULL] += session__accounts(s)->lost;
+	s->loss_before = now;
+	return EXIT_OK;
+}
+
+static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned int interval)
+{
+	struct report report = {0};
+	struct sink_meta meta = {
+		.target = s->run.target.text,
+		.started = s->started,
+		.duration_ns = end - s->epoch_start,
+		.interval = interval,
+		.loss = &s->loss,
+		.cost = &s->cost,
+	};
+	enum dwell_exit status;
+	uint64_t events;
+
+	cost__finish(&s->cost, &s->object, 0, 0);
+	status = session__losses(s, &events);
+	if (status)
+		return status;
+	cost__finish(&s->cost, &s->object, events, end - s->run_start);
+	status = s->tool->snapshot(s, s->tool_options, &report);
+	if (status)
+		return status;
+	sink__print(&s->sink, s->tool, &report, &meta);
+	status = sink__flush(&s->sink);
+	loss__footer(&s->loss);
+	return status;
+}
+
+/* Ends the epoch at @now and reports it. */
+static enum dwell_exit session__end_epoch(struct session *s, uint64_t now, bool final)
+{
+	struct session_collect collect = {s, final};
+	struct hist *bank = tallies__bank(&s->object, &s->config, s->epoch);
+	enum dwell_exit status;
+
+	s->reported = s->epoch;
+	session__cut(s, now, final);
+	status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
+				 session__on_thread, &collect);
+	if (status)
+		return status;
+	ring_buffer__consume(s->ring);
+	if (s->ring_status)
+		return s->ring_status;
+	if (tallies__read(&s->object, bank, s->config.slots, &s->arena, &s->tallies))
+		return err__fail("no memory for the tallies");
+	status = session__report(s, now, s->run.interval_ns ? s->reported : 0);
+	tallies__clear(&s->tallies);
+	accounts__reset(&s->accounts[s->reported & 1]);
+	arena__reset(&s->arena);
+	s->epoch_start = now;
+	return status;
+}
+
+/* ---- the run ------------------------------------------------------------------------------- */
+
+static void session__announce(const struct session *s)
+{
+	char duration[16] = "";
+
+	time__format(duration, sizeof(duration), s->run.duration_ns);
+	log__note("tracing %s%s%s; Ctrl-C ends it with a report", s->run.target.text,
+		  s->run.duration_ns ? " for " : "", s->run.duration_ns ? duration : "");
+}
+
+static uint64_t session__deadline(const struct session *s)
+{
+	return s->run.duration_ns ? s->run_start + s->run.duration_ns : UINT64_MAX;
+}
+
+static uint64_t session__next_cut(const struct session *s)
+{
+	return s->run.interval_ns ? s->run_start + s->epoch * s->run.interval_ns : UINT64_MAX;
+}
+
+static int session__timeout(uint64_t until)
+{
+	uint64_t now = time__now();
+
+	if (until == UINT64_MAX)
+		return -1;
+	if (until <= now)
+		return 0;
+	return (until - now) / NSEC_PER_MSEC + 1 > INT32_MAX ? INT32_MAX :
+							      (int)((until - now) / NSEC_PER_MSEC + 1);
+}
+
+static uint64_t session__min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Waits for what comes first; true if the run ends. */
+static bool session__wait(struct session *s, uint64_t until)
+{
+	struct pollfd fds[] = {
+		{.fd = s->signals, .events = POLLIN},
+		{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
+		{.fd = s->launch.pidfd, .events = POLLIN},
+	};
+	uint64_t sample = s->cost.stats_fd >= 0 ? s->run_start + COST_SAMPLE_NS : UINT64_MAX;
+
+	poll(fds, sizeof(fds) / sizeof(*fds), session__timeout(session__min(until, sample)));
+	if (time__now() >= sample)
+		cost__sampled(&s->cost, &s->object);
+	if (fds[1].revents)
+		ring_buffer__consume(s->ring);
+	if (fds[2].revents && !s->launch.ended)
+		launch__reap(&s->launch);
+	return (fds[0].revents & POLLIN) || s->launch.ended;
+}
+
+static enum dwell_exit session__loop(struct session *s)
+{
+	uint64_t deadline = session__deadline(s), cut, now;
+	enum dwell_exit status = EXIT_OK;
+	bool over = false;
+
+	while (!status) {
+		cut = session__next_cut(s);
+		over = session__wait(s, session__min(deadline, cut));
+		now = time__now();
+		over = over || now >= deadline;
+		if (over)
+			return session__end_epoch(s, session__min(now, deadline), true);
+		if (now >= cut)
+			status = session__end_epoch(s, cut, false);
+		if (s->ring_status)
+			status = s->ring_status;
+	}
+	return status;
+}
+
+static enum dwell_exit session__trace(struct session *s)
+{
+	enum dwell_exit status = session__prepare(s);
+
+	if (!status)
+		status = session__start(s);
+	if (status)
+		return status;
+	session__announce(s);
+	if (s->run.target.program) {
+		status = launch__release(&s->launch, s->run.target.program);
+		if (status)
+			return status;
+	}
+	status = session__loop(s);
+	if (!status)
+		cost__footer(&s->cost);
+	return status;
+}
+
+static void session__free(struct session *s)
+{
+	ring_buffer__free(s->ring);
+	object__free(&s->object);
+	launch__free(&s->launch);
+	stacks__free(s->stacks);
+	for (int i = 0; i < 2; i++)
+		accounts__reset(&s->accounts[i]);
+	arena__reset(&s->arena);
+	if (s->cost.stats_fd >= 0)
+		close(s->cost.stats_fd);
+	if (s->signals >= 0)
+		close(s->signals);
+	free(s->tool_options);
+}
+
+int session__run(const struct tool *tool, int argc, char **argv)
+{
+	struct session s = {
+		.tool = tool,
+		.launch = LAUNCH_NONE,
+		.signals = -1,
+		.cost.stats_fd = -1,
+	};
+	enum dwell_exit status, closed;
+	bool done = false;
+
+	s.tool_options = calloc(1, tool->options_size ?: 1);
+	if (!s.tool_options)
+		return err__fail("no memory");
+	status = session__parse(&s, argc, argv, &done);
+	if (!status && !done) {
+		if (!s.run.duration_ns && !s.run.interval_ns && !s.run.target.program)
+			s.run.duration_ns = DURATION_DEFAULT;
+		status = session__trace(&s);
+	}
+	closed = sink__close(&s.sink);
+	session__free(&s);
+	if (!status)
+		status = closed;
+	if (!status && s.run.exit_status)
+		return launch__exit_status(&s.launch);
+	return (int)status;
+}
+
+enum dwell_exit session__rows(struct session *s, void *rows, size_t n, struct report *report)
+{
+	const struct tool *tool = s->tool;
+	bool machine = s->run.sink.json || s->run.sink.jsonl || s->run.sink.folded;
+	size_t shown = s->run.rows ?: machine ? n : ROWS_TEXT;
+
+	if (shown > n)
+		shown = n;
+	if (topn__sort(rows, n, tool->row_size, shown, table__compare,
+		       table__find(tool->columns, s->run.sort ?: tool->sort)))
+		return err__fail("no memory to sort the rows");
+	report->rows = (struct table_list){rows, shown};
+	report->more_rows = n - shown;
+	return EXIT_OK;
+}

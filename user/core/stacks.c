@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+#include "core/stacks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "core/kallsyms.h"
+#include "core/procmaps.h"
+#include "core/sym.h"
+
+#define REFRESH_NS NSEC_PER_SEC
+#define LABEL_MAX  256 /* bytes of a module's name */
+
+enum module_state {
+	MODULE_NEW,     /* not opened yet, or no process through which it could be opened */
+	MODULE_READ,    /* @sym is there */
+	MODULE_WITHOUT, /* there are no symbols to be had */
+};
+
+/* A file that is mapped somewhere, or memory with a name. */
+struct module {
+	uint32_t major, minor;
+	uint64_t inode;
+	char *path;
+	char *label; /* the last part of the path, printable */
+	bool deleted;
+	enum module_state state;
+	uint32_t failed_tgid; /* it could not be opened through this process */
+	struct sym_module *sym;
+};
+
+struct range {
+	uint64_t start, end, offset;
+	struct module *module;
+};
+
+struct process {
+	uint32_t tgid;
+	uint64_t read_ns; /* when its mappings were read */
+	struct range *ranges;
+	size_t n;
+};
+
+struct stacks {
+	char *proc;
+	void *modules; /* tsearch() trees */
+	void *processes;
+	struct kallsyms *kallsyms;
+	int kallsyms_err;
+};
+
+/* ---- modules -------------------------------------------------------------------------------- */
+
+static int compare_modules(const void *a, const void *b)
+{
+	const struct module *x = a, *y = b;
+
+	if (x->inode != y->inode)
+		return x->inode < y->inode ? -1 : 1;
+	if (x->inode == 0)
+		return strcmp(x->path, y->path);
+	if (x->major != y->major)
+		return x->major < y->major ? -1 : 1;
+	return x->minor < y->minor ? -1 : x->minor > y->minor;
+}
+
+static void free_module(void *arg)
+{
+	struct module *m = arg;
+
+	sym__free(m->sym);
+	free(m->label);
+	free(m->path);
+	free(m);
+}
+
+static char *make_label(const struct procmap *map)
+{
+	const char *slash = map->inode ? strrchr(map->path, '/') : NULL;
+	char label[LABEL_MAX];
+
+	str__printable(label, sizeof(label), slash ? slash + 1 : map->path, 0);
+	return strdup(label);
+}
+
+static struct module *new_module(const struct procmap *map)
+{
+	struct module *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->major = map->major;
+	m->minor = map->minor;
+	m->inode = map->inode;
+	m->deleted = map->deleted;
+	m->path = strdup(map->path);
+	m->label = make_label(map);
+	if (!m->path || !m->label) {
+		free_module(m);
+		return NULL;
+	}
+	return m;
+}
+
+/* The one module for what is mapped. NULL without memory. */
+static struct module *intern_module(struct stacks *s, const struct procmap *map)
+{
+	struct module key = {.major = map->major, .minor = map->minor, .inode = map->inode};
+	struct module *m;
+	void *known;
+
+	key.path = map->path;
+	known = tfind(&key, &s->modules, compare_modules);
+	if (known)
+		return *(struct module **)known;
+	m = new_module(map);
+	if (m && !tsearch(m, &s->modules, compare_modules)) {
+		free_module(m);
+		return NULL;
+	}
+	return m;
+}
+
+/*
+ * Opens the regular file at @path without touching anything else that may be there by now: opening
+ * a device or a FIFO has effects. @inode 0: any. A descriptor or -errno.
+ */
+static int open_regular(const char *path, uint64_t inode)
+{
+	char again[64];
+	struct stat st;
+	int probe = open(path, O_PATH | O_CLOEXEC), fd;
+
+	if (probe < 0)
+		return -errno;
+	if (fstat(probe, &st) < 0) {
+		fd = -errno;
+	} else if (!S_ISREG(st.st_mode) || (inode && st.st_ino != inode)) {
+		fd = -ENOENT;
+	} else {
+		snprintf(again, sizeof(again), "/proc/self/fd/%d", probe);
+		fd = open(again, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			fd = -errno;
+	}
+	close(probe);
+	return fd;
+}
+
+/* map_files needs no check of the inode: nobody but who maps this very range can offer it. */
+static int open_file(const struct stacks *s, const struct module *m, uint32_t tgid,
+		     const struct range *r)
+{
+	char path[PATH_MAX + 64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/map_files/%" PRIx64 "-%" PRIx64, s->proc, tgid,
+		 r->start, r->end);
+	fd = open_regular(path, 0);
+	if (fd >= 0 || m->deleted || m->path[0] != '/')
+		return fd;
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/root%s", s->proc, tgid, m->path);
+	fd = open_regular(path, m->inode);
+	return fd >= 0 ? fd : open_regular(m->path, m->inode);
+}
+
+/* A file of its own for the @bytes at @image. A descriptor or -errno. */
+static int make_file(const void *image, size_t bytes)
+{
+	int fd = memfd_create("vdso", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, image, bytes) != (ssize_t)bytes) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+/* dwell's own vdso: all processes of the kernel's own word size have the same. */
+static int open_vdso(void)
+{
+	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
+	const struct procmap *map;
+	struct procmaps maps;
+	int fd = procmaps__load("/proc/self/maps", &maps);
+
+	if (fd < 0)
+		return fd;
+	map = procmaps__find(&maps, (uintptr_t)image);
+	fd = map ? make_file(image, map->end - (uintptr_t)image) : -ENOENT;
+	procmaps__free(&maps);
+	return fd;
+}
+
+/* The file or its process is gone or out of reach, which is no surprise; other errors are. */
+static bool is_out_of_reach(int err)
+{
+	return err < 0 && err != -ENOEXEC && err != -EMFILE && err != -ENFILE && err != -ENOMEM;
+}
+
+static int open_module(const struct stacks *s, const struct module *m, uint32_t tgid,
+		       const struct range *r)
+{
+	if (m->inode != 0)
+		return open_file(s, m, tgid, r);
+	return strcmp(m->path, "[vdso]") == 0 ? open_vdso() : -ENOEXEC;
+}
+
+static void load_module(struct module *m, int fd)
+{
+	const char *why = NULL;
+	int err = fd < 0 ? fd : sym__open(fd, &m->sym, &why);
+
+	m->state = err ? MODULE_WITHOUT : MODULE_READ;
+	if (err && err != -ENOEXEC)
+		log__note("%s: %s%s: no names for its functions", m->label,
+			  why ? "ELF file with " : "", why ? why : strerror(-err));
+}
+
+/* The module's symbols as far as they can be had through the process @tgid, or NULL. */
+static struct sym_module *module_symbols(const struct stacks *s, uint32_t tgid,
+					 const struct range *r)
+{
+	struct module *m = r->module;
+	int fd;
+
+	if (m->state != MODULE_NEW || m->failed_tgid == tgid)
+		return m->sym;
+	fd = open_module(s, m, tgid, r);
+	if (is_out_of_reach(fd))
+		m->failed_tgid = tgid;
+	else
+		load_module(m, fd);
+	return m->sym;
+}
+
+/* ---- processes ------------------------------------------------------------------------------ */
+
+static int compare_processes(const void *a, const void *b)
+{
+	const struct process *x = a, *y = b;
+
+	return x->tgid < y->tgid ? -1 : x->tgid > y->tgid;
+}
+
+static void free_process(void *arg)
+{
+	struct process *p = arg;
+
+	free(p->ranges);
+	free(p);
+}
+
+/* The process, new and without mappings if it wasn't known. NULL without memory. */
+static struct process *intern_process(struct stacks *s, uint32_t tgid)
+{
+	struct process key = {.tgid = tgid}, *p;
+	void *known = tfind(&key, &s->processes, compare_processes);
+
+	if (known)
+		return *(struct process **)known;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->tgid = tgid;
+	if (!tsearch(p, &s->processes, compare_processes)) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+static const struct range *find_range(const struct process *p, uint64_t addr)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (addr < p->ranges[mid].start)
+			high = mid;
+		else if (addr >= p->ranges[mid].end)
+			low = mid + 1;
+		else
+			return &p->ranges[mid];
+	}
+	return NULL;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static bool overlaps(const struct procmaps *maps, const struct range *r)
+{
+	const struct procmap *map = procmaps__next(maps, r->start);
+
+	return map && map->start < r->end;
+}
+
+static int add_range(struct stacks *s, struct process *p, const struct procmap *map)
+{
+	static char vdso32[] = "[vdso32]";
+	struct procmap named = *map;
+	struct module *m;
+
+	/* a 32-bit process has another vdso than dwell */
+	if (map->inode == 0 && map->end <= UINT32_MAX && strcmp(map->path, "[vdso]") == 0)
+		named.path = vdso32;
+	m = intern_module(s, &named);
+	if (!m)
+		return -ENOMEM;
+	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m};
+	return 0;
+}
+
+/* What was mapped before and isn't any more stays, for the stacks from then. */
+static int merge_maps(struct stacks *s, struct process *p, const struct procmaps *maps)
+{
+	struct process merged = {0};
+	int err = 0;
+
+	merged.ranges = calloc(p->n + maps->n + 1, sizeof(*merged.ranges));
+	if (!merged.ranges)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n; i++)
+		if (!overlaps(maps, &p->ranges[i]))
+			merged.ranges[merged.n++] = p->ranges[i];
+	for (size_t i = 0; i < maps->n && !err; i++)
+		err = add_range(s, &merged, &maps->map[i]);
+	if (err) {
+		free(merged.ranges);
+		return err;
+	}
+	qsort(merged.ranges, merged.n, sizeof(*merged.ranges), compare_ranges);
+	free(p->ranges);
+	p->ranges = merged.ranges;
+	p->n = merged.n;
+	return 0;
+}
+
+static int read_process(struct stacks *s, struct process *p)
+{
+	char path[PATH_MAX];
+	struct procmaps maps;
+	int err;
+
+	p->read_ns = time__now();
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/maps", s->proc, p->tgid);
+	err = procmaps__load(path, &maps);
+	if (err)
+		return err;
+	err = merge_maps(s, p, &maps);
+	procmaps__free(&maps);
+	return err;
+}
+
+int stacks__remember(struct stacks *s, uint32_t tgid)
+{
+	struct process *p = intern_process(s, tgid);
+
+	if (!p)
+		return -ENOMEM;
+	return p->n > 0 ? 0 : read_process(s, p);
+}
+
+/* ---- frames --------------------------------------------------------------------------------- */
+
+/* The first time anyway: @read_ns is 0 then. */
+static const struct range *range_of(struct stacks *s, struct process *p, uint64_t addr)
+{
+	const struct range *r = find_range(p, addr);
+
+	if (r || (p->read_ns && time__now() - p->read_ns < REFRESH_NS))
+		return r;
+	/* a process that is gone keeps what is known of it */
+	read_process(s, p);
+	return find_range(p, addr);
+}
+
+/* @addr is looked up, @ip is what offsets are told of. */
+static void fill_user(struct stacks *s, struct process *p, uint64_t ip, uint64_t addr,
+		      struct sym_frame *out)
+{
+	const struct range *r = range_of(s, p, addr);
+	struct sym_module *sym;
+	uint64_t vaddr, start;
+
+	*out = (struct sym_frame){.module_offset = ip};
+	if (!r)
+		return;
+	out->module = r->module->label;
+	out->module_offset = ip - r->start + r->offset;
+	sym = module_symbols(s, p->tgid, r);
+	if (!sym || sym__vaddr(sym, addr - r->start + r->offset, &vaddr) < 0)
+		return;
+	out->module_offset = vaddr + (ip - addr);
+	out->symbol = sym__find(sym, vaddr, &start);
+	if (out->symbol)
+		out->offset = out->module_offset - start;
+}
+
+static uint64_t lookup_address(const uint64_t *ips, size_t i)
+{
+	return i > 0 && ips[i] > 0 ? ips[i] - 1 : ips[i];
+}
+
+void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n,
+		  struct sym_frame *out)
+{
+	struct process *p = intern_process(s, tgid);
+
+	for (size_t i = 0; i < n; i++) {
+		if (p)
+			fill_user(s, p, ips[i], lookup_address(ips, i), &out[i]);
+		else
+			out[i] = (struct sym_frame){.module_offset = ips[i]};
+	}
+}
+
+static void load_kallsyms(struct stacks *s)
+{
+	char path[PATH_MAX];
+
+	if (s->kallsyms || s->kallsyms_err)
+		return;
+	snprintf(path, sizeof(path), "%s/kallsyms", s->proc);
+	s->kallsyms = kallsyms__load(path, &s->kallsyms_err);
+}
+
+int stacks__kernel(struct stacks *s, const uint64_t *ips, size_t n, struct sym_frame *out)
+{
+	load_kallsyms(s);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t addr = lookup_address(ips, i);
+
+		out[i] = (struct sym_frame){.module_offset = ips[i]};
+		if (!s->kallsyms)
+			continue;
+		out[i].symbol = kallsyms__find(s->kallsyms, addr, &out[i].offset, &out[i].module);
+		if (out[i].symbol)
+			out[i].offset += ips[i] - addr;
+	}
+	return s->kallsyms_err;
+}
+
+void stacks__print_name(const struct sym_frame *frame, char *buf, size_t size)
+{
+	const char *module = frame->module;
+	size_t len = module ? strlen(module) : 0;
+
+	if (frame->symbol)
+		str__copy(buf, size, frame->symbol);
+	else if (!module)
+		snprintf(buf, size, "[0x%" PRIx64 "]", frame->module_offset);
+	else if (len > 2 && module[0] == '[' && module[len - 1] == ']')
+		snprintf(buf, size, "%.*s+0x%" PRIx64 "]", (int)len - 1, module,
+			 frame->module_offset);
+	else
+		snprintf(buf, size, "[%s+0x%" PRIx64 "]", module, frame->module_offset);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+struct stacks *stacks__new(const char *proc)
+{
+	struct stacks *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->proc = strdup(proc ? proc : "/proc");
+	if (!s->proc) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void stacks__free(struct stacks *s)
+{
+	if (!s)
+		return;
+	tdestroy(s->processes, free_process);
+	tdestroy(s->modules, free_module);
+	kallsyms__free(s->kallsyms);
+	free(s->proc);
+	free(s);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "core/syscalls.h"
+
+/* Generated from <sys/syscall.h> as the compiler sees it. */
+static const char *const names[] = {
+#include "syscall_names.h"
+};
+
+/* Numbers that an architecture lacks are left out by the #ifdefs at the end. */
+static const struct {
+	uint16_t nr;
+	uint8_t class;
+} classes[] = {
+#define C(name, class) {__NR_##name, CLASS_##class}
+	/* clang-format off */
+	C(read, FD), C(write, FD), C(pread64, FD), C(pwrite64, FD), C(readv, FD), C(writev, FD),
+	C(preadv, FD), C(pwritev, FD), C(preadv2, FD), C(pwritev2, FD), C(sendfile, FD),
+	C(copy_file_range, FD), C(splice, FD), C(vmsplice, FD), C(tee, FD), C(readahead, FD),
+	C(fsync, FD), C(fdatasync, FD), C(sync_file_range, FD), C(ftruncate, FD), C(fallocate, FD),
+	C(fadvise64, FD), C(getdents64, FD), C(fstat, FD), C(fchmod, FD), C(fchown, FD),
+	C(fstatfs, FD), C(syncfs, FD), C(lseek, FD), C(close, FD), C(fsetxattr, FD),
+	C(fgetxattr, FD), C(fremovexattr, FD), C(flock, FLOCK), C(fcntl, FCNTL),
+	C(connect, FD), C(accept, FD), C(accept4, FD), C(sendto, FD), C(recvfrom, FD),
+	C(sendmsg, FD), C(recvmsg, FD), C(sendmmsg, FD), C(recvmmsg, FD), C(shutdown, FD),
+
+	C(openat, PATH), C(openat2, PATH), C(newfstatat, PATH), C(statx, PATH), C(unlinkat, PATH),
+	C(renameat, PATH), C(renameat2, PATH), C(mkdirat, PATH), C(mknodat, PATH), C(linkat, PATH),
+	C(symlinkat, PATH), C(readlinkat, PATH), C(fchmodat, PATH), C(fchownat, PATH),
+	C(faccessat, PATH), C(faccessat2, PATH), C(utimensat, PATH), C(truncate, PATH),
+	C(statfs, PATH), C(sync, PATH), C(mount, PATH), C(umount2, PATH), C(chdir, PATH),
+	C(fchdir, PATH), C(getcwd, PATH), C(setxattr, PATH), C(getxattr, PATH), C(lgetxattr, PATH),
+	C(listxattr, PATH), C(removexattr, PATH), C(name_to_handle_at, PATH),
+	C(open_by_handle_at, PATH), C(msync, PATH), C(execve, PATH), C(execveat, PATH),
+
+	C(futex, FUTEX), C(futex_waitv, FUTEX_WAIT),
+	C(semop, IPC), C(semtimedop, IPC),
+	C(msgsnd, QUEUE), C(msgrcv, QUEUE), C(mq_timedsend, QUEUE), C(mq_timedreceive, QUEUE),
+	C(wait4, CHILD), C(waitid, CHILD), C(clone, CHILD), C(clone3, CHILD),
+	C(epoll_pwait, POLL), C(epoll_pwait2, POLL), C(io_getevents, POLL), C(io_pgetevents, POLL),
+	C(ppoll, POLL_NFDS), C(pselect6, SELECT), C(io_uring_enter, URING),
+	C(rt_sigsuspend, SIGNAL), C(rt_sigtimedwait, SIGNAL),
+	C(nanosleep, SLEEP), C(clock_nanosleep, SLEEP),
+#ifdef __NR_futex_wait /* 6.7 */
+	C(futex_wait, FUTEX_WAIT),
+#endif
+#ifdef __x86_64__ /* calls that newer architectures never had */
+	C(open, PATH), C(creat, PATH), C(stat, PATH), C(lstat, PATH), C(access, PATH),
+	C(unlink, PATH), C(rename, PATH), C(mkdir, PATH), C(rmdir, PATH), C(link, PATH),
+	C(symlink, PATH), C(readlink, PATH), C(chmod, PATH), C(chown, PATH), C(lchown, PATH),
+	C(mknod, PATH), C(utime, PATH), C(utimes, PATH), C(futimesat, PATH), C(getdents, FD),
+	C(epoll_wait, POLL), C(poll, POLL_NFDS), C(select, SELECT), C(pause, SIGNAL),
+	C(vfork, CHILD), C(fork, CHILD),
+#endif
+	/* clang-format on */
+#undef C
+};
+
+const char *syscalls__name(unsigned int nr)
+{
+	return nr < sizeof(names) / sizeof(*names) ? names[nr] : NULL;
+}
+
+void syscalls__classes(uint8_t out[NR_SYSCALLS])
+{
+	memset(out, CLASS_OTHER, NR_SYSCALLS);
+	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
+		if (classes[i].nr < NR_SYSCALLS)
+			out[classes[i].nr] = classes[i].class;
+	}
+}

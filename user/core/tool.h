@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * What a command is: a const descriptor and the few functions that are its own. The session runs
+ * it, a sink prints what it found.
+ */
+#ifndef DWELL_TOOL_H
+#define DWELL_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/options.h"
+#include "base/table.h"
+#include "config.h"
+#include "state.h"
+
+struct session;
+
+/* What a report looks like as text; JSON is one and the same for all. */
+enum tool_shape {
+	SHAPE_BREAKDOWN, /* states as bars, with their causes, then a table of rows */
+	SHAPE_STACKS,	 /* one block per row: its numbers, then its stack */
+	SHAPE_HISTOGRAM, /* the histogram of everything, then a table of rows */
+};
+
+enum tool_accepts {
+	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
+	ACCEPTS_BY_CPU = 2, /* --by cpu */
+};
+
+/* The kernel side: an ELF object for each way to attach. */
+struct tool_object {
+	const char *name;
+	const void *(*btf)(size_t *size);
+	const void *(*raw)(size_t *size);
+};
+
+/* One line under a state's bar, or in a row's `causes`. */
+struct report_cause {
+	const char *state; /* enum dwell_state's key */
+	const char *kind;
+	const char *name;
+	uint64_t count;
+	uint64_t total_ns;
+	uint64_t p99_ns;
+	uint64_t max_ns;
+	enum dwell_state state_id;
+};
+
+extern const struct column report_cause_columns[];
+
+/* What a command's snapshot fills; memory is the session's, until the report was printed. */
+struct report {
+	struct table_list rows; /* of tool->row_size */
+	const struct hist *hist; /* SHAPE_HISTOGRAM: of everything, or NULL */
+	const char *hist_title;
+	const char *verdict;	 /* or NULL */
+	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
+	uint64_t wall_ns;	 /* of all watched threads */
+	uint64_t states[NR_STATES];
+	size_t more_rows; /* rows cut by -n */
+};
+
+struct tool {
+	const char *name;
+	const char *summary;
+	const char *examples;
+	const struct tool_object *object;
+	enum tool_shape shape;
+	unsigned int accepts;	       /* enum tool_accepts */
+	const struct option *options;  /* its own, filling the struct of `options_size` bytes */
+	size_t options_size;
+	const struct column *columns;
+	size_t row_size;
+	const char *sort; /* the default of --sort: a column's key */
+	/* A row's stack and title in SHAPE_STACKS and --folded: offsets in the row. */
+	size_t stack_offset; /* const char **: frames, innermost first */
+	size_t title_offset; /* const char * */
+	size_t folded_offset; /* const char **: what is printed with --folded, outermost first */
+	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
+
+	/* Changes what the common options made of the configuration; may be NULL. */
+	void (*configure)(const void *options, struct config *config);
+	/* Fills @report from the session's account of the epoch that ended. */
+	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
+};
+
+#endif

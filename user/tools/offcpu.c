@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* offcpu: time off the CPU by stack and state. */
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "base/hist.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "core/names.h"
+#include "core/session.h"
+#include "core/stacks.h"
+#include "offcpu.btf.skel.h"
+#include "offcpu.raw.skel.h"
+#include "stack.h"
+
+struct offcpu_row {
+	struct tally tally;
+	uint32_t pid;
+	uint32_t tid;
+	const char *comm;
+	const char *state;
+	uint64_t count;
+	uint64_t total_ns;
+	uint64_t mean_ns;
+	struct hist *hist;
+	const char **stack;  /* innermost first: kernel, then user */
+	const char **folded; /* outermost first, after the command, with the state's frame */
+	const char *title;
+};
+
+#define AT(field) offsetof(struct offcpu_row, field)
+
+static const struct column offcpu_columns[] = {
+	{"PID", "pid", COL_U32, AT(pid), 0, NULL, 0},
+	{NULL, "tid", COL_U32, AT(tid), 0, NULL, 0},
+	{"COMMAND", "comm", COL_STR, AT(comm), 15, NULL, 0},
+	{"STATE", "state", COL_STR, AT(state), 8, NULL, 0},
+	{"WAITS", "count", COL_COUNT, AT(count), 0, NULL, 0},
+	{"TOTAL", "total_ns", COL_NS, AT(total_ns), 0, NULL, 0},
+	{NULL, "mean_ns", COL_NS, AT(mean_ns), 0, NULL, 0},
+	{"", NULL, COL_HIST, AT(hist), 0, NULL, 0},
+	{NULL, "stack", COL_STRV, AT(stack), 0, NULL, 0},
+	COLUMN_END,
+};
+
+/* The addresses of a stack that was kept; their number. */
+static size_t offcpu__addresses(struct session *s, uint32_t id, uint64_t ips[STACK_FRAMES])
+{
+	size_t n = 0;
+
+	if (id >= STACK_LOST ||
+	    bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, ips))
+		return 0;
+	while (n < STACK_FRAMES && ips[n])
+		n++;
+	return n;
+}
+
+/* Appends the names of @n frames to @names; the new number of them, or -ENOMEM. */
+static int offcpu__names(struct session *s, const struct sym_frame *frames, size_t n,
+			 const char **names, int at)
+{
+	char text[512];
+
+	for (size_t i = 0; i < n; i++) {
+		stacks__print_name(&frames[i], text, sizeof(text));
+		names[at] = arena__printf(&s->arena, "%s", text);
+		if (!names[at++])
+			return -ENOMEM;
+	}
+	return at;
+}
+
+static enum dwell_exit offcpu__stack(struct session *s, struct offcpu_row *row)
+{
+	uint32_t user = (uint32_t)(row->tally.key.id >> 32), kernel = (uint32_t)row->tally.key.id;
+	const char **names = arena__array(&s->arena, 2 * STACK_FRAMES + 3, sizeof(*names));
+	uint64_t ips[STACK_FRAMES];
+	struct sym_frame frames[STACK_FRAMES];
+	size_t n;
+	int at = 0;
+
+	if (!names)
+		return err__fail("no memory for the report");
+	n = offcpu__addresses(s, kernel, ips);
+	if (n) {
+		stacks__kernel(s->stacks, ips, n, frames);
+		at = offcpu__names(s, frames, n, names, at);
+	}
+	if (kernel == STACK_LOST)
+		names[at++] = "[kernel stack lost]";
+	n = offcpu__addresses(s, user, ips);
+	if (n && at >= 0) {
+		stacks__user(s->stacks, row->pid, ips, n, frames);
+		at = offcpu__names(s, frames, n, names, at);
+	}
+	if (user == STACK_LOST && at >= 0)
+		names[at++] = "[user stack lost]";
+	if (at < 0)
+		return err__fail("no memory for the report");
+	row->stack = names;
+	return EXIT_OK;
+}
+
+/* "comm;[state];outermost;…;innermost;[state]", by --state-frame. */
+static enum dwell_exit offcpu__fold(struct session *s, struct offcpu_row *row)
+{
+	uint32_t where = s->run.sink.state_frame;
+	const char *state = arena__printf(&s->arena, "[%s]", row->state);
+	const char **out = arena__array(&s->arena, 2 * STACK_FRAMES + 6, sizeof(*out));
+	size_t n = 0, at = 0;
+
+	if (!state || !out)
+		return err__fail("no memory for the report");
+	while (row->stack[n])
+		n++;
+	out[at++] = row->comm;
+	if (where == STATE_FRAME_ROOT)
+		out[at++] = state;
+	while (n)
+		out[at++] = row->stack[--n];
+	if (where == STATE_FRAME_LEAF)
+		out[at++] = state;
+	row->folded = out;
+	return EXIT_OK;
+}
+
+static enum dwell_exit offcpu__title(struct session *s, struct offcpu_row *row)
+{
+	char total[16], mean[16], max[16], count[32];
+
+	time__format(total, sizeof(total), row->total_ns);
+	time__format(mean, sizeof(mean), row->mean_ns);
+	time__format(max, sizeof(max), row->hist->max);
+	str__count(count, sizeof(count), row->count);
+	row->title = arena__printf(&s->arena, "%s %s  %s (%u)  %s waits, mean %s, max %s", total,
+				   names__state_text(row->tally.key.state), row->comm, row->pid, count,
+				   mean, max);
+	return row->title ? EXIT_OK : err__fail("no memory for the report");
+}
+
+static void offcpu__row(struct session *s, const struct tally *t, struct offcpu_row *row)
+{
+	const struct account *account = accounts__find(session__accounts(s), t->key.row);
+
+	row->tally = *t;
+	row->comm = account ? account->comm : "?";
+	row->pid = account ? account->tgid : 0;
+	row->tid = account ? account->tid : 0;
+	row->state = names__state((enum dwell_state)t->key.state);
+	row->count = t->count;
+	row->total_ns = t->hist->sum;
+	row->mean_ns = t->count ? t->hist->sum / t->count : t->hist->sum;
+	row->hist = t->hist;
+}
+
+static void offcpu__summary(struct session *s, struct report *report)
+{
+	const struct account *account;
+
+	for (account = session__accounts(s)->by_row; account; account = account->hh.next) {
+		report->wall_ns += account->wall_ns;
+		for (int i = STATE_NONE + 1; i < NR_STATES; i++)
+			report->states[i] += account->ns[i];
+	}
+}
+
+static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
+					struct report *report)
+{
+	struct offcpu_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
+	struct hist *all = arena__alloc(&s->arena, sizeof(*all));
+	enum dwell_exit status;
+
+	(void)options;
+	if (!rows || !all)
+		return err__fail("no memory for the report");
+	for (size_t i = 0; i < s->tallies.n; i++) {
+		offcpu__row(s, &s->tallies.items[i], &rows[i]);
+		hist__merge(all, rows[i].hist);
+	}
+	status = session__rows(s, rows, s->tallies.n, report);
+	for (size_t i = 0; !status && i < report->rows.n; i++) {
+		status = offcpu__stack(s, &rows[i]);
+		status = status ?: offcpu__fold(s, &rows[i]);
+		status = status ?: offcpu__title(s, &rows[i]);
+	}
+	offcpu__summary(s, report);
+	report->hist = all;
+	report->hist_title = "Times off the CPU";
+	return status;
+}
+
+static const struct tool_object offcpu_object = {
+	.name = "offcpu",
+	.btf = offcpu_btf__elf_bytes,
+	.raw = offcpu_raw__elf_bytes,
+};
+
+extern const struct tool tool_offcpu;
+
+const struct tool tool_offcpu = {
+	.name = "offcpu",
+	.summary = "Where do threads leave the CPU? Time by stack and state",
+	.examples =
+		    "  dwell offcpu -p 4242                    one process, 5 seconds\n"
+		    "  dwell offcpu -k -p 4242                 kernel stacks only\n"
+		    "  dwell offcpu --folded -p 4242 >out      for a flame graph\n"
+		    "  dwell offcpu --min 1ms -- make          long waits of a command\n",
+	.object = &offcpu_object,
+	.shape = SHAPE_STACKS,
+	.accepts = ACCEPTS_STACKS,
+	.columns = offcpu_columns,
+	.row_size = sizeof(struct offcpu_row),
+	.sort = "total_ns",
+	.stack_offset = AT(stack),
+	.title_offset = AT(title),
+	.folded_offset = AT(folded),
+	.total_offset = AT(total_ns),
+	.snapshot = offcpu__snapshot,
+};

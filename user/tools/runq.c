@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* runq: how long runnable threads waited for a CPU, and who had it. */
+#include <string.h>
+
+#include "base/hist.h"
+#include "core/causes.h"
+#include "core/session.h"
+#include "runq.btf.skel.h"
+#include "runq.raw.skel.h"
+
+struct runq_row {
+	uint64_t row;
+	uint32_t pid;
+	uint32_t tid;
+	uint32_t cpu;
+	const char *comm; /* NULL with --by cpu */
+	uint64_t count;
+	uint64_t total_ns;
+	uint64_t preempt_ns; /* of total_ns: pushed off, not woken */
+	uint64_t mean_ns;
+	struct hist *hist;
+	struct table_list culprits;
+	const char *culprit;
+};
+
+#define AT(field) offsetof(struct runq_row, field)
+
+static const struct column runq_columns[] = {
+	{"PID", "pid", COL_U32, AT(pid), 0, NULL, 0},
+	{NULL, "tid", COL_U32, AT(tid), 0, NULL, 0},
+	{"CPU", "cpu", COL_U32, AT(cpu), 0, NULL, 0},
+	{"COMMAND", "comm", COL_STR, AT(comm), 15, NULL, 0},
+	{"WAITS", "count", COL_COUNT, AT(count), 0, NULL, 0},
+	{"TOTAL", "total_ns", COL_NS, AT(total_ns), 0, NULL, 0},
+	{"PREEMPTED", "preempt_ns", COL_NS, AT(preempt_ns), 0, NULL, 0},
+	{NULL, "mean_ns", COL_NS, AT(mean_ns), 0, NULL, 0},
+	{"", NULL, COL_HIST, AT(hist), 0, NULL, 0},
+	{NULL, "culprits", COL_LIST, AT(culprits), 0, culprit_columns, sizeof(struct culprit)},
+	{"WHO HAD THE CPU", NULL, COL_STR, AT(culprit), 0, NULL, 0},
+	COLUMN_END,
+};
+
+#undef AT
+
+static enum dwell_exit runq__new_row(struct session *s, struct runq_row *row, uint64_t id)
+{
+	const struct account *account = accounts__find(session__accounts(s), id);
+
+	row->row = id;
+	row->hist = arena__alloc(&s->arena, sizeof(*row->hist));
+	if (!row->hist)
+		return err__fail("no memory for the report");
+	if (s->config.by == BY_CPU)
+		row->cpu = (uint32_t)id;
+	if (!account)
+		return EXIT_OK;
+	row->pid = account->tgid;
+	row->tid = account->tid;
+	row->comm = arena__printf(&s->arena, "%s", account->comm);
+	return row->comm ? EXIT_OK : err__fail("no memory for the report");
+}
+
+/* Tallies are sorted by row: each either adds to the last row or begins the next. */
+static enum dwell_exit runq__add(struct session *s, struct runq_row *rows, size_t *n,
+				 const struct tally *t)
+{
+	enum dwell_exit status = EXIT_OK;
+	struct runq_row *row;
+
+	if (!*n || rows[*n - 1].row != t->key.row)
+		status = runq__new_row(s, &rows[(*n)++], t->key.row);
+	if (status)
+		return status;
+	row = &rows[*n - 1];
+	hist__merge(row->hist, t->hist);
+	row->count += t->count;
+	row->total_ns += t->hist->sum;
+	if (t->key.state == STATE_PREEMPT)
+		row->preempt_ns += t->hist->sum;
+	row->mean_ns = row->count ? row->total_ns / row->count : 0;
+	return EXIT_OK;
+}
+
+static enum dwell_exit runq__culprits(struct session *s, struct runq_row *row)
+{
+	enum dwell_exit status = causes__culprits(s, row->row, &row->culprits);
+	const struct culprit *most = row->culprits.items;
+
+	if (status || !row->culprits.n)
+		return status;
+	row->culprit = arena__printf(&s->arena, "%s (%llu) %.0f%%", most->comm,
+				     (unsigned long long)most->pid,
+				     100.0 * (double)most->total_ns / (double)(row->total_ns ?: 1));
+	return row->culprit ? EXIT_OK : err__fail("no memory for the report");
+}
+
+static void runq__summary(struct session *s, struct report *report)
+{
+	const struct account *account;
+
+	for (account = session__accounts(s)->by_row; account; account = account->hh.next) {
+		report->wall_ns += account->wall_ns;
+		for (int i = STATE_NONE + 1; i < NR_STATES; i++)
+			report->states[i] += account->ns[i];
+	}
+}
+
+static enum dwell_exit runq__snapshot(struct session *s, const void *options, struct report *report)
+{
+	struct runq_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
+	struct hist *all = arena__alloc(&s->arena, sizeof(*all));
+	enum dwell_exit status = EXIT_OK;
+	size_t n = 0;
+
+	(void)options;
+	if (!rows || !all)
+		return err__fail("no memory for the report");
+	causes__prepare(s);
+	for (size_t i = 0; !status && i < s->tallies.n; i++) {
+		if (s->tallies.items[i].key.kind != CAUSE_NONE)
+			continue;
+		hist__merge(all, s->tallies.items[i].hist);
+		status = runq__add(s, rows, &n, &s->tallies.items[i]);
+	}
+	if (!status)
+		status = session__rows(s, rows, n, report);
+	for (size_t i = 0; !status && i < report->rows.n; i++)
+		status = runq__culprits(s, &rows[i]);
+	runq__summary(s, report);
+	report->hist = all;
+	report->hist_title = "From runnable to running";
+	return status;
+}
+
+static const struct tool_object runq_object = {
+	.name = "runq",
+	.btf = runq_btf__elf_bytes,
+	.raw = runq_raw__elf_bytes,
+};
+
+extern const struct tool tool_runq;
+
+const struct tool tool_runq = {
+	.name = "runq",
+	.summary = "How long do threads wait for a CPU, and who has it meanwhile?",
+	.examples =
+		    "  dwell runq                  the whole machine, 5 seconds\n"
+		    "  dwell runq --by cpu         one row per CPU\n"
+		    "  dwell runq -p 4242 -i 1     one process, every second\n"
+		    "  dwell runq --min 10ms       waits of at least 10 ms only\n",
+	.object = &runq_object,
+	.shape = SHAPE_HISTOGRAM,
+	.accepts = ACCEPTS_BY_CPU,
+	.columns = runq_columns,
+	.row_size = sizeof(struct runq_row),
+	.sort = "total_ns",
+	.snapshot = runq__snapshot,
+};
