@@ -28,7 +28,7 @@
 #define SEC_TP(name) SEC("tp_btf/" name)
 #define SEC_TP_OPTIONAL(name) SEC("?tp_btf/" name)
 #define FIELD(p, field) ((p)->field)
-#define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD_PROBED(task, field)
+#define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD(task, field)
 #endif
 
 /* Task states and flags, include/linux/sched.h. */
@@ -55,18 +55,6 @@ static __always_inline u32 compat__task_state(struct task_struct *task)
 /* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
 #define THREAD_SIZE (16 * 1024)
 
-/* The registers with which @task entered the kernel; a pointer to be read with compat__reg(). */
-static __always_inline struct pt_regs *compat__pt_regs(struct task_struct *task)
-{
-#ifndef DWELL_RAW
-	/* dd6e10fbd9fb, 5.15 */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return (struct pt_regs *)bpf_task_pt_regs(task);
-#endif
-	return (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE -
-				  bpf_core_type_size(struct pt_regs));
-}
-
 /* Registers of an interrupted system call. */
 struct syscall_regs {
 	s64 nr; /* negative: not in a system call, or one of a 32-bit program */
@@ -75,33 +63,70 @@ struct syscall_regs {
 
 #if defined(__TARGET_ARCH_x86)
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+#define SYSCALL_NR(READ, regs) ((s64)READ(regs, orig_ax))
+#define SYSCALL_ARG0(READ, regs) READ(regs, di)
+#define SYSCALL_ARG1(READ, regs) READ(regs, si)
+#define SYSCALL_ARG2(READ, regs) READ(regs, dx)
 
-static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
+static __always_inline bool compat__is_32bit(struct task_struct *task)
 {
-	struct pt_regs *regs = compat__pt_regs(task);
-
-	out->nr = (s64)BPF_CORE_READ(regs, orig_ax);
-	out->arg[0] = BPF_CORE_READ(regs, di);
-	out->arg[1] = BPF_CORE_READ(regs, si);
-	out->arg[2] = BPF_CORE_READ(regs, dx);
-	if (unlikely(FIELD(task, thread_info.status) & TS_COMPAT))
-		out->nr = -1;
+	return FIELD(task, thread_info.status) & TS_COMPAT;
 }
 #else
 #define TIF_32BIT (1 << 22) /* arch/arm64/include/asm/thread_info.h */
+#define SYSCALL_NR(READ, regs) ((s64)READ(regs, syscallno))
+#define SYSCALL_ARG0(READ, regs) READ(regs, user_regs.regs[0])
+#define SYSCALL_ARG1(READ, regs) READ(regs, user_regs.regs[1])
+#define SYSCALL_ARG2(READ, regs) READ(regs, user_regs.regs[2])
 
-static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
+static __always_inline bool compat__is_32bit(struct task_struct *task)
 {
-	struct pt_regs *regs = compat__pt_regs(task);
-
-	out->nr = BPF_CORE_READ(regs, syscallno);
-	out->arg[0] = BPF_CORE_READ(regs, user_regs.regs[0]);
-	out->arg[1] = BPF_CORE_READ(regs, user_regs.regs[1]);
-	out->arg[2] = BPF_CORE_READ(regs, user_regs.regs[2]);
-	if (unlikely(FIELD(task, thread_info.flags) & TIF_32BIT))
-		out->nr = -1;
+	return FIELD(task, thread_info.flags) & TIF_32BIT;
 }
 #endif
+
+#define SYSCALL_READ(READ, regs, out)                      \
+	do {                                               \
+		(out)->nr = SYSCALL_NR(READ, regs);        \
+		(out)->arg[0] = SYSCALL_ARG0(READ, regs);  \
+		(out)->arg[1] = SYSCALL_ARG1(READ, regs);  \
+		(out)->arg[2] = SYSCALL_ARG2(READ, regs);  \
+	} while (0)
+
+/* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
+#define THREAD_SIZE (16 * 1024)
+
+/* The system call that @task is in, from the registers with which it entered the kernel. */
+static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
+{
+	struct pt_regs *regs;
+
+#ifndef DWELL_RAW
+	/* dd6e10fbd9fb, 5.15: and then the registers can be read without a helper */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (struct pt_regs *)bpf_task_pt_regs(task);
+		SYSCALL_READ(FIELD, regs, out);
+	} else
+#endif
+	{
+		regs = (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE -
+					  bpf_core_type_size(struct pt_regs));
+		SYSCALL_READ(BPF_CORE_READ, regs, out);
+	}
+	if (unlikely(compat__is_32bit(task)))
+		out->nr = -1;
+}
+
+/* The command name as two words: cheaper to copy and to compare than a string. */
+static __always_inline void compat__comm(struct task_struct *task, u64 comm[2])
+{
+#ifdef DWELL_RAW
+	bpf_core_read(comm, 16, &task->comm);
+#else
+	comm[0] = *(u64 *)&task->comm[0];
+	comm[1] = *(u64 *)&task->comm[8];
+#endif
+}
 
 static __always_inline u64 compat__cgroup_id(struct task_struct *task)
 {

@@ -16,7 +16,7 @@ struct culprit_run {
 	u64 since;
 	u32 tgid;
 	u32 pad;
-	u64 comm[2];
+	u64 comm[2]; /* of the process, not the thread */
 };
 
 struct culprit_log {
@@ -46,7 +46,7 @@ static __always_inline void culprit__ran(struct culprit_log *log, struct task_st
 
 	run->since = now;
 	run->tgid = FIELD(task, tgid);
-	bpf_core_read(&run->comm, sizeof(run->comm), &task->comm);
+	compat__comm(FIELD(task, group_leader), run->comm);
 	log->last = at;
 }
 

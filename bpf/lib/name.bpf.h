@@ -32,6 +32,26 @@ static __always_inline struct name *name__new(const struct name_key *key)
 	return bpf_map_lookup_elem(&names, key);
 }
 
+/* Appends a component; false if there is no room for it. */
+static __always_inline bool name__append(struct name *name, struct dentry *dentry)
+{
+	/*
+	 * Kept in the map and not in a register: the verifier then takes it for any number, and one
+	 * pass of the loop for as good as another.
+	 */
+	u64 at = *(volatile u32 *)&name->len;
+	long n;
+
+	if (at >= NAME_SIZE)
+		return false;
+	barrier_var(at);
+	n = bpf_probe_read_kernel_str(&name->text[at], NAME_PART, BPF_CORE_READ(dentry, d_name.name));
+	if (n <= 0)
+		return false;
+	*(volatile u32 *)&name->len = at + n;
+	return true;
+}
+
 /* The path of @file up to the root of its mount tree, as struct name describes it. */
 static __noinline void name__path(const struct name_key *key, struct file *file)
 {
@@ -39,56 +59,46 @@ static __noinline void name__path(const struct name_key *key, struct file *file)
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry), *parent, *root;
 	struct vfsmount *vfsmnt = BPF_CORE_READ(file, f_path.mnt);
 	struct mount *mnt = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt), *above;
-	u32 len = 0;
-	long n;
 
 	if (!name)
 		return;
 	for (int i = 0; i < NAME_PARTS; i++) {
 		root = BPF_CORE_READ(mnt, mnt.mnt_root);
 		parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == root || dentry == parent) {
-			above = BPF_CORE_READ(mnt, mnt_parent);
-			if (dentry != root || above == mnt) {
-				/* What has no root of its own (pipes, anonymous inodes) has a name. */
-				if (len)
-					goto out;
-				goto last;
-			}
-			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			mnt = above;
+		if (dentry != root && dentry != parent) {
+			if (!name__append(name, dentry))
+				break;
+			dentry = parent;
 			continue;
 		}
-		if (len >= NAME_SIZE)
-			break;
-		n = bpf_probe_read_kernel_str(&name->text[len & (NAME_SIZE - 1)], NAME_PART,
-					      BPF_CORE_READ(dentry, d_name.name));
-		if (n <= 0)
-			break;
-		len += n;
-		dentry = parent;
+		above = BPF_CORE_READ(mnt, mnt_parent);
+		if (dentry != root || above == mnt) {
+			/* The top. What has no path (pipes, anonymous inodes) has a name there. */
+			if (!name->len)
+				name__append(name, dentry);
+			return;
+		}
+		dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+		mnt = above;
 	}
 	name->flags |= NAME_TRUNCATED;
-	goto out;
-last:
-	n = bpf_probe_read_kernel_str(name->text, NAME_PART, BPF_CORE_READ(dentry, d_name.name));
-	len = n > 0 ? n : 0;
-out:
-	name->len = len;
 }
+
+#define UNIX_PATH_MAX 108 /* include/uapi/linux/un.h */
 
 /* @size bytes at @from, a socket's path: not always terminated, and may begin with a NUL. */
 static __noinline void name__bytes(const struct name_key *key, const void *from, u32 size)
 {
 	struct name *name = name__new(key);
+	u64 n = size > UNIX_PATH_MAX ? UNIX_PATH_MAX : size;
 
 	if (!name)
 		return;
-	if (size > 108)
-		size = 108;
-	if (bpf_probe_read_kernel(name->text, size, from))
-		size = 0;
-	name->len = size;
+	/* Says the bound again, in a way that clang 14 does not optimise away and widen. */
+	barrier_var(n);
+	n &= 127;
+	if (!bpf_probe_read_kernel(name->text, n, from))
+		name->len = n;
 }
 
 #endif

@@ -67,7 +67,7 @@ __noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
 {
 	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
 	struct hist *hist;
-	s32 bucket;
+	u64 bucket;
 
 	if (slot == TALLY_NONE || !epoch || epoch > window.last)
 		return 0;
@@ -77,11 +77,15 @@ __noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
 	__sync_fetch_and_add(&hist->sum, inside);
 	if (unlikely(total > hist->max))
 		compat__max(&hist->max, total);
-	bucket = hist__index(total);
-	if (likely((u32)bucket < HIST_BUCKETS))
-		__sync_fetch_and_add(&hist->bucket[bucket], 1);
-	else
+	bucket = (u64)hist__index(total);
+	/* Or clang 14 tests one register and indexes with another, and the verifier sees no bound. */
+	barrier_var(bucket);
+	if (unlikely(bucket >= HIST_BUCKETS)) {
 		__sync_fetch_and_add(&hist->zero, 1);
+		return 0;
+	}
+	barrier_var(bucket);
+	__sync_fetch_and_add(&hist->bucket[bucket], 1);
 	return 0;
 }
 

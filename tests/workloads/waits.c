@@ -161,10 +161,10 @@ static const struct mode modes[] = {
 	 .release = cond__release},
 	{"sync-sem", "sync", "cond", .setup = sem__setup, .block = sem__block,
 	 .release = sem__release},
-	{"sync-barrier", "sync", "barrier", .setup = barrier__setup, .block = barrier__pass,
+	{"sync-barrier", "sync", "futex", .setup = barrier__setup, .block = barrier__pass,
 	 .release = barrier__pass},
-	{"sync-join", "sync", "join", .setup = sem__setup, .hold = join__hold, .block = join__block,
-	 .release = sem__release},
+	{"sync-join", "sync", "join", .setup = join__setup, .hold = join__hold,
+	 .block = join__block, .release = sem__release},
 	{"sync-child", "sync", "child", .setup = child__setup, .hold = child__hold,
 	 .block = child__block, .release = child__release},
 
@@ -178,7 +178,7 @@ static const struct mode modes[] = {
 	 .release = eventfd__write},
 	{"pipe-signalfd", "pipe", "anon", .setup = signalfd__setup, .block = signalfd__read,
 	 .release = signalfd__kill},
-	{"pipe-tty", "pipe", "tty", .setup = tty__setup, .block = fd__read_byte,
+	{"pipe-tty", "pipe", "tty", .inexact = true, .setup = tty__setup, .block = fd__read_byte,
 	 .release = fd__write_byte},
 
 	{"net-tcp", "net", "socket", .setup = tcp__setup, .block = socket__recv,
@@ -198,12 +198,15 @@ static const struct mode modes[] = {
 	 .release = eventfd__write, .after = eventfd__read},
 	{"poll-select", "poll", "poll", .setup = eventfd__setup, .block = select__block,
 	 .release = eventfd__write, .after = eventfd__read},
+	{"poll-signal", "poll", "signal", .setup = pause__setup, .block = pause__block,
+	 .release = pause__release},
 	{"poll-uring", "poll", "poll", .setup = uring__setup, .block = uring__block,
 	 .release = eventfd__write, .after = eventfd__read},
 
 	{"sleep-nanosleep", "sleep", "timer", .block = sleep__relative},
 	{"sleep-clock", "sleep", "timer", .block = sleep__absolute},
 	{"sleep-poll0", "sleep", "timer", .block = sleep__poll},
+	{"sleep-spread", "sleep", "timer", .block = sleep__spread},
 
 	{"disk-read", "disk", "file", .inexact = true, .setup = disk__setup_read,
 	 .block = disk__read},
@@ -224,16 +227,16 @@ static const struct mode modes[] = {
 
 	{"fault-uffd", "fault", "fault", .setup = uffd__setup, .block = uffd__touch,
 	 .release = uffd__answer},
-	{"fault-mapped", "disk", NULL, .setup = mapped__setup, .block = mapped__touch,
+	{"fault-mapped", "fault,disk", "fault", .setup = mapped__setup, .block = mapped__touch,
 	 .release = fs__release, .finish = mapped__finish},
 
 	{"stop-signal", "stop", "stop", .block = stop__block},
 
-	{"runq", "runq", "task", .inexact = true, .victim = runq__victim},
-	{"preempt", "preempt", "task", .inexact = true, .victim = preempt__victim},
+	{"runq", "runq,preempt", "task", .inexact = true, .victim = runq__victim},
+	{"preempt", "preempt,runq", "task", .inexact = true, .victim = preempt__victim},
 	{"cpu", "cpu", NULL, .inexact = true, .victim = cpu__victim},
-	{"other-pause", "other", NULL, .setup = pause__setup, .block = pause__block,
-	 .release = pause__release},
+	{"other-copy", "other", "syscall", .setup = uffd__setup, .block = uffd__copy,
+	 .release = uffd__answer},
 };
 
 #define NR_MODES (sizeof(modes) / sizeof(*modes))

@@ -74,6 +74,7 @@ struct wait {
 	char path[128];
 	char peer[64];
 	char local[64];
+	char address[128]; /* for the workload itself: no cause can know it */
 	const volatile void *addr;
 	_Atomic pid_t holder_tid;
 

@@ -128,6 +128,7 @@ static void signalfd__kill(struct wait *w, unsigned int i)
 	workload__sys(kill(getpid(), SIGUSR1), "kill");
 }
 
+/* What is written comes through a work item, which the reader may have to wait for once more. */
 static void tty__setup(struct wait *w)
 {
 	struct termios raw;
@@ -259,13 +260,15 @@ static void unix__setup(struct wait *w)
 static void connect__setup(struct wait *w)
 {
 	w->fd[0] = unix__listen(w, 0);
-	w->fd[1] = unix__connect(w->path);
+	memcpy(w->address, w->path, sizeof(w->address));
+	w->path[0] = '\0'; /* the socket has no peer while it waits for one */
+	w->fd[1] = unix__connect(w->address);
 }
 
 static void connect__block(struct wait *w, unsigned int i)
 {
 	(void)i;
-	w->fd[2] = unix__connect(w->path);
+	w->fd[2] = unix__connect(w->address);
 }
 
 static void connect__release(struct wait *w, unsigned int i)

@@ -36,6 +36,17 @@ static void sleep__poll(struct wait *w, unsigned int i)
 	poll(NULL, 0, (int)(w->hold_ns / WORKLOAD_MSEC));
 }
 
+/* From 0.1 to 30 ms, evenly on a logarithmic scale, in a scattered order: for percentiles. */
+static void sleep__spread(struct wait *w, unsigned int i)
+{
+	double ns = 100000;
+
+	(void)w;
+	for (unsigned int step = i * 37 % 100; step; step--)
+		ns *= 1.059;
+	workload__sleep((uint64_t)ns);
+}
+
 /* ---- disk: what a disk takes is not ours to set, so the measure alone is the truth ---- */
 
 #define DISK_BLOCK (256 * 1024)
@@ -168,6 +179,7 @@ static void inode__setup(struct wait *w)
 	fs__start(w, FUSE_WRITE, FOPEN_DIRECT_IO);
 	for (int i = 0; i < 2; i++)
 		w->fd[i] = fuse__open(w);
+	w->path[0] = '\0'; /* a lock has no path */
 	workload__sys(sem_init(&w->kick, 0, 0), "sem_init");
 	wait__spawn(w, "holder", inode__holder);
 }
@@ -200,7 +212,8 @@ static void uffd__setup(struct wait *w)
 	if (w->memory == MAP_FAILED)
 		workload__die("mmap: %s", strerror(errno));
 	madvise(w->memory, w->count * w->page, MADV_NOHUGEPAGE);
-	w->fd[2] = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* Without O_NONBLOCK, poll() on it returns at once, with POLLERR. */
+	w->fd[2] = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (w->fd[2] < 0)
 		workload__skip("userfaultfd: %s", strerror(errno));
 	reg.range.start = (uintptr_t)w->memory;
@@ -214,12 +227,19 @@ static void uffd__touch(struct wait *w, unsigned int i)
 	*(volatile char *)(w->memory + i * w->page) = 1;
 }
 
+/* A system call that has nothing to do with files, and faults when it hands over its result. */
+static void uffd__copy(struct wait *w, unsigned int i)
+{
+	if (syscall(SYS_getrandom, w->memory + i * w->page, 1, 0) != 1)
+		workload__die("getrandom: %s", strerror(errno));
+}
+
 /* Waits until the fault has come, without answering it. */
 static void uffd__await(struct wait *w)
 {
 	struct pollfd fd = {.fd = w->fd[2], .events = POLLIN};
 
-	while (poll(&fd, 1, -1) != 1)
+	while (poll(&fd, 1, -1) != 1 || fd.revents != POLLIN)
 		;
 }
 
@@ -229,6 +249,7 @@ static void uffd__answer(struct wait *w, unsigned int i)
 	struct uffd_msg msg;
 
 	(void)i;
+	uffd__await(w);
 	workload__sys(read(w->fd[2], &msg, sizeof(msg)), "read of userfaultfd");
 	if (msg.event != UFFD_EVENT_PAGEFAULT)
 		workload__die("userfaultfd: unexpected event %u", msg.event);
@@ -236,12 +257,16 @@ static void uffd__answer(struct wait *w, unsigned int i)
 	workload__sys(ioctl(w->fd[2], UFFDIO_ZEROPAGE, &zero), "UFFDIO_ZEROPAGE");
 }
 
-/* A mapped file that is slow to read: the kernel accounts the wait for the page as block I/O. */
+/*
+ * A mapped file that is slow to read. Whether the kernel takes the wait for the page for block I/O
+ * depends on its version: on who waits, the file system or the page cache.
+ */
 static void mapped__setup(struct wait *w)
 {
 	fs__start(w, FUSE_READ, 0);
 	w->page = (size_t)sysconf(_SC_PAGESIZE);
 	w->fd[0] = fuse__open(w);
+	w->path[0] = '\0'; /* no cause knows which mapping it was */
 	w->memory = mmap(NULL, w->count * w->page, PROT_READ, MAP_SHARED, w->fd[0], 0);
 	if (w->memory == MAP_FAILED)
 		workload__skip("mmap of a FUSE file: %s", strerror(errno));
@@ -289,7 +314,7 @@ static void pipemutex__hold(struct wait *w, unsigned int i)
 	uffd__await(w);
 }
 
-/* ---- a wait that no state claims ---- */
+/* ---- waiting for a signal ---- */
 
 static void pause__on_signal(int sig)
 {

@@ -225,6 +225,11 @@ static void *join__thread(void *arg)
 	return NULL;
 }
 
+static void join__setup(struct wait *w)
+{
+	workload__sys(sem_init(&w->sem, 0, 0), "sem_init");
+}
+
 static void join__hold(struct wait *w, unsigned int i)
 {
 	(void)i;

@@ -133,9 +133,9 @@ static int object__try(struct object *o)
 
 static enum dwell_exit object__refused(const char *name, int err)
 {
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM)
 		return err__unsupported("not permitted to load BPF programs: run as root, or with CAP_BPF and CAP_PERFMON");
-	if (err == -ENOMEM || err == -E2BIG)
+	if (err == -ENOMEM)
 		return err__fail("no memory for the maps of %s: %s (--max-entries makes them smaller)", name,
 				 strerror(-err));
 	return err__unsupported("this kernel does not take the programs of %s: %s (-v says more)", name,

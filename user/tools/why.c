@@ -100,13 +100,13 @@ static const char *why__breakdown(struct session *s, const struct why_row *row)
 
 /* "71 % of wall time waits for the disk: pread64 /…" */
 static const char *why__reason(struct session *s, const struct report *report,
-			       enum dwell_state state, uint64_t of, const char *what)
+			       enum dwell_state state, uint64_t of, const char *of_what)
 {
 	const struct report_cause *cause = why__cause(&report->causes, state);
 	const char *link = state == STATE_RUNQ || state == STATE_PREEMPT ? ", held by " : ": ";
 
-	return arena__printf(&s->arena, "%.0f %% of %s %s%s%s",
-			     why__percent(report->states[state], of), what, names__state_text(state),
+	return arena__printf(&s->arena, "%.0f %%%s %s%s%s",
+			     why__percent(report->states[state], of), of_what, names__state_text(state),
 			     cause ? link : "", cause ? cause->name : "");
 }
 
@@ -124,11 +124,11 @@ static const char *why__verdict(struct session *s, const struct report *report)
 		return arena__printf(&s->arena, "All of the wall time is idle.");
 	if (idle_ns <= report->states[busy])
 		return arena__printf(&s->arena, "%s.",
-				     why__reason(s, report, busy, report->wall_ns, "wall time"));
-	first = why__reason(s, report, idle, report->wall_ns, "wall time");
+				     why__reason(s, report, busy, report->wall_ns, " of wall time"));
+	first = why__reason(s, report, idle, report->wall_ns, " of wall time");
 	return arena__printf(&s->arena, "%s. Of the %.1f %% that is not idle, %s.", first,
 			     why__percent(active_ns, report->wall_ns),
-			     why__reason(s, report, busy, active_ns, "that"));
+			     why__reason(s, report, busy, active_ns, ""));
 }
 
 static const char *why__cgroup(struct session *s, const struct account *account)

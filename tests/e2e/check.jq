@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# Filters that yield a text for each fault, and nothing when all is well.
+
+def total: add // 0;
+
+def expect($ok; $text): if $ok then empty else $text end;
+
+# $value within [low, high]
+def between($what; $value; $low; $high):
+  expect($value != null and $value >= $low and $value <= $high;
+    "\($what): \($value) is not within [\($low | round), \($high | round)]");
+
+# $value within a share and a number of ns of $truth
+def near($what; $value; $truth; $share; $ns):
+  between($what; $value; $truth * (1 - $share) - $ns; $truth * (1 + $share) + $ns);
+
+# Every document and every row: what holds whatever was measured.
+def sound:
+  expect(.schema == "dwell/1"; "schema: \(.schema)"),
+  expect((.loss.total) == (.loss.reasons | map(.) | total); "loss.total is not the sum: \(.loss)"),
+  (.rows[] | select(.states and .wall_ns) |
+    near("sum of states of \(.comm) \(.tid // .pid)"; .states | map(.) | total; .wall_ns; 0.001; 0)),
+  near("sum of states in the summary"; .summary.states | map(.) | total; .summary.wall_ns; 0.001; 0);
+
+def lossless: expect(.loss.total == 0; "something was lost: \(.loss)");
+
+# The value at a share of a list of samples, by nearest rank.
+def rank($share): sort | .[((length * $share) | ceil) - 1];
+
+def hex: ltrimstr("0x") | explode | reduce .[] as $c (0;
+  . * 16 + (if $c >= 97 then $c - 87 else $c - 48 end));
+
+# ---- the oracles: `.` is why's report, $truth what the workload `waits` says of itself ----
+
+def oracle_name($cause; $truth):
+  $truth.detail as $d |
+  expect(($d.path | not) or ($cause.name | contains($d.path));
+    "the cause '\($cause.name)' does not name \($d.path)"),
+  expect(($d.peer | not) or ($cause.name | contains($d.peer));
+    "the cause '\($cause.name)' does not name the peer \($d.peer)"),
+  expect(($d.local | not) or $d.peer or ($cause.name | contains($d.local | split(":")[1]));
+    "the cause '\($cause.name)' does not name the port of \($d.local)"),
+  # the futex word lies somewhere in the lock
+  (select($d.addr) | ($cause.name | [scan("0x[0-9a-f]+")][0] // "0x0") as $addr |
+    between("address in '\($cause.name)'"; $addr | hex; $d.addr | hex; ($d.addr | hex) + 64)),
+  expect(($d.holder_tid | not) or $truth.state != "lock" or
+      ($cause.name | test("\\b\($d.holder_tid)\\b"));
+    "the cause '\($cause.name)' does not name the holder \($d.holder_tid)");
+
+def oracle_percentiles($cause; $truth):
+  between("p99 of '\($cause.name)'"; $cause.p99_ns;
+    ($truth.blocked | rank(0.99)) * 0.97; ($truth.samples | rank(0.99)) * 1.03),
+  between("max of '\($cause.name)'"; $cause.max_ns;
+    ($truth.blocked | max) * 0.97; ($truth.samples | max) * 1.03);
+
+def oracle_causes($row; $truth; $named):
+  ([$row.causes[] | select(.state as $s | $truth.states | index($s))] | sort_by(-.total_ns)) as $causes |
+  if $causes == [] then "no cause in \($truth.states)" else
+    $causes[0] as $cause |
+    expect(($truth.exact_count | not) or ($causes | map(.count) | total) == $truth.count;
+      "\($causes | map(.count) | total) waits instead of \($truth.count): \($causes)"),
+    expect(($truth.kind | not) or $cause.kind == $truth.kind;
+      "the cause is of kind \($cause.kind) instead of \($truth.kind)"),
+    (select($named) | oracle_name($cause; $truth)),
+    (select($truth.exact_count and ($causes | length) == 1) | oracle_percentiles($cause; $truth))
+  end;
+
+# The workload's measure includes the CPU time around a wait and the way back to the CPU; what is
+# in the state itself lies between the measure with and without them.
+def oracle_total($row; $truth):
+  (if $truth.exact_count then 0 else 2000000 end) as $ns |
+  between("time in \($truth.states)"; [$row.states[$truth.states[]] // 0] | total;
+    $truth.blocked_ns * 0.97 - $ns; $truth.total_ns * 1.03 + $ns);
+
+def oracle($truth; $named):
+  sound, lossless,
+  ([.rows[] | select(.tid == $truth.tid)] as $rows |
+    if ($rows | length) != 1 then "\($rows | length) rows of thread \($truth.tid)" else
+      $rows[0] as $row |
+      expect($row.comm == "victim"; "the thread's name is \($row.comm)"),
+      expect($row.pid == $truth.pid; "its process is \($row.pid)"),
+      oracle_total($row; $truth),
+      (select($truth.state != "cpu") | oracle_causes($row; $truth; $named))
+    end);

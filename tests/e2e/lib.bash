@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# What the end-to-end tests share. Every test ends, whatever dwell does: what runs in the foreground
+# does so under `timeout`, what runs in the background is killed in teardown.
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+DWELL=${DWELL:-$ROOT/build/dwell}
+W=${DWELL_WORKLOADS:-$ROOT/build/tests/workloads}
+LIMIT=${DWELL_TEST_LIMIT:-60} # seconds for anything in the foreground
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	PIDS=()
+}
+
+teardown() {
+	local pid
+
+	for pid in "${PIDS[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	for pid in "${PIDS[@]}"; do
+		wait "$pid" 2>/dev/null || true
+	done
+	if declare -F clean_up >/dev/null; then
+		clean_up
+	fi
+}
+
+# skip unless these programs are there
+need() {
+	local program
+
+	for program; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
+dwell() {
+	timeout -k 5 "$LIMIT" "$DWELL" "$@"
+}
+
+# fails, and shows the file
+fail_with() { # message [file]
+	echo "$1"
+	[ $# -lt 2 ] || sed 's/^/    /' "$2"
+	return 1
+}
+
+# wait_for PATTERN FILE [SECONDS]: until a line of the file matches
+wait_for() {
+	local i
+
+	for ((i = 0; i < ${3:-20} * 50; i++)); do
+		! grep -qe "$1" "$2" 2>/dev/null || return 0
+		sleep 0.02
+	done
+	fail_with "no line like '$1' in $2 after ${3:-20} s:" "$2"
+}
+
+# await PID [SECONDS]: the exit status of a child in the background; 137 if it had to be killed
+await() {
+	timeout "${2:-$LIMIT}" tail -s 0.05 --pid="$1" -f /dev/null || kill -KILL "$1" || true
+	wait "$1"
+}
+
+# A program in the background, with stdout in a file; its pid comes in $PID. Background jobs of a
+# script ignore SIGINT unless told otherwise.
+start() { # file of stdout, program…
+	env --default-signal=INT,QUIT "${@:2}" >"$1" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+}
+
+# dwell in the background; returns when it traces. $DWELL_PID; stderr is in $T/dwell.err.
+start_dwell() {
+	: >"$T/dwell.err"
+	env --default-signal=INT,QUIT "$DWELL" "$@" >"$T/dwell.out" 2>"$T/dwell.err" 3>&- &
+	DWELL_PID=$!
+	PIDS+=("$DWELL_PID")
+	wait_for '^dwell: tracing' "$T/dwell.err"
+}
+
+# Ends it as Ctrl-C does; its exit status.
+stop_dwell() {
+	kill -INT "$DWELL_PID" 2>/dev/null || true
+	await "$DWELL_PID" 20 || fail_with "dwell's exit status is $?:" "$T/dwell.err"
+}
+
+# A process that only sleeps, in $PID.
+start_sleeper() {
+	start "$T/sleeper.$1" "$W/sleeper" "$1"
+	wait_for '^ready' "$T/sleeper.$1"
+}
+
+# check FILE FILTER [jq's options…]: the filter yields texts, each of which is a fault
+check() {
+	local faults
+
+	faults=$(jq -r -L "$BATS_TEST_DIRNAME" "${@:3}" "include \"check\"; $2" "$1") ||
+		fail_with "jq cannot evaluate this on $1: $2"
+	[ -z "$faults" ] || fail_with "$faults"
+}
+
+# Fails unless the last `run` ended with this status and one line on stderr (in $output, with
+# run's 2>&1) that begins with "dwell: " and contains the text.
+refused() { # status text
+	[ "$status" = "$1" ] || fail_with "exit status $status instead of $1: $output"
+	[ "${#lines[@]}" = 1 ] || fail_with "not one line: $output"
+	[[ $output == "dwell: "*"$2"* ]] || fail_with "'$output' does not say '$2'"
+}
+
+# The number of BPF programs, maps and links whose names are dwell's own: all there are, in the end.
+bpf_objects() {
+	{
+		bpftool prog show
+		bpftool link show
+		bpftool map show
+	} 2>/dev/null | grep -cE '^[0-9]+:' || true
+}
+
+# until the number of BPF objects is back to $1: the kernel frees them a moment later
+await_bpf_objects() {
+	local i
+
+	for ((i = 0; i < 250; i++)); do
+		[ "$(bpf_objects)" -gt "$1" ] || return 0
+		sleep 0.02
+	done
+	fail_with "$(bpf_objects) BPF objects instead of $1"
+}

@@ -1,0 +1,277 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# `dwell why` against oracles: a thread waits 200 times about 5 ms in a known state and measures
+# each wait; why must have the same count, the same time in that state, and name the cause.
+
+load lib
+
+# What can't be provoked on this machine is skipped with the workload's own reason.
+measure() { # mode [options of why…]
+	local status=0
+
+	dwell why --json -o "$T/why.json" --by thread --exit-status "${@:2}" -- \
+		"$W/waits" "$1" 200 5 >"$T/truth.json" 2>"$T/err" || status=$?
+	[ "$status" != 77 ] || skip "$(sed -n 's/^waits: skipped: //p' "$T/err")"
+	[ "$status" = 0 ] || fail_with "exit status $status:" "$T/err"
+}
+
+oracle() { # mode [options of why…]
+	measure "$@"
+	check "$T/why.json" 'oracle($truth[0]; true)' --slurpfile truth "$T/truth.json"
+}
+
+# The spinners are threads of the same process.
+culprit() { # state
+	check "$T/why.json" '.rows[] | select(.comm == "victim") | .pid as $pid |
+		[.causes[] | select(.state == "'"$1"'")][0].name |
+		expect(. == "spinner (\($pid))" or . == "waits (\($pid))";
+			"the culprit is \(.), not the spinner of process \($pid)")'
+}
+
+@test "lock: a mutex, its holder and its address" {
+	oracle lock-mutex
+}
+
+@test "lock: a mutex with priority inheritance" {
+	oracle lock-pi
+}
+
+@test "lock: a robust mutex" {
+	oracle lock-robust
+}
+
+@test "lock: a mutex waited for with a time limit" {
+	oracle lock-timed
+}
+
+@test "lock: a writer behind a reader" {
+	oracle lock-rwlock
+}
+
+@test "lock: a reader behind a writer" {
+	oracle lock-rwlock-reader
+}
+
+@test "lock: a writer behind a writer" {
+	oracle lock-rwlock-writers
+}
+
+@test "lock: flock() and the file's path" {
+	oracle lock-flock
+}
+
+@test "lock: fcntl(F_OFD_SETLKW) and the file's path" {
+	oracle lock-fcntl
+}
+
+@test "sync: a condition variable is no lock" {
+	oracle sync-cond
+}
+
+@test "sync: a semaphore" {
+	oracle sync-sem
+}
+
+@test "sync: a barrier" {
+	oracle sync-barrier
+}
+
+@test "sync: the end of a thread" {
+	oracle sync-join
+}
+
+@test "sync: the end of a child" {
+	oracle sync-child --max-entries 8192 # each child is a row with causes of its own
+}
+
+@test "pipe: reading an empty pipe" {
+	oracle pipe-read
+}
+
+@test "pipe: writing to a full pipe" {
+	oracle pipe-write
+}
+
+@test "pipe: a FIFO and its path" {
+	oracle pipe-fifo
+}
+
+@test "pipe: an eventfd" {
+	oracle pipe-eventfd
+}
+
+@test "pipe: a signalfd" {
+	oracle pipe-signalfd
+}
+
+@test "pipe: a terminal and its path" {
+	oracle pipe-tty
+}
+
+@test "net: TCP and the peer's address" {
+	oracle net-tcp
+}
+
+@test "net: UDP and the peer's address" {
+	oracle net-udp
+}
+
+@test "net: a unix socket and its path" {
+	oracle net-unix
+}
+
+@test "net: connect()" {
+	oracle net-connect
+}
+
+@test "net: accept() and the port" {
+	oracle net-accept
+}
+
+@test "poll: epoll_wait()" {
+	oracle poll-epoll
+}
+
+@test "poll: poll()" {
+	oracle poll-poll
+}
+
+@test "poll: select()" {
+	oracle poll-select
+}
+
+@test "poll: io_uring_enter(), though the kernel takes it for disk I/O" {
+	oracle poll-uring
+}
+
+@test "poll: pause()" {
+	oracle poll-signal
+}
+
+@test "sleep: nanosleep()" {
+	oracle sleep-nanosleep
+}
+
+@test "sleep: clock_nanosleep() until a point in time" {
+	oracle sleep-clock
+}
+
+@test "sleep: poll() of nothing" {
+	oracle sleep-poll0
+}
+
+@test "sleep: times from 0.1 to 30 ms" {
+	oracle sleep-spread
+}
+
+@test "disk: direct reads, and the file's path" {
+	oracle disk-read
+}
+
+@test "disk: fsync" {
+	oracle disk-fsync
+}
+
+@test "disk: reading a mapped file page by page" {
+	oracle fault-mapped
+}
+
+@test "fs: reading a file that is no block device's, and its path" {
+	oracle fs-read
+}
+
+@test "fs: opening a file" {
+	oracle fs-open
+}
+
+@test "fs: stat()" {
+	oracle fs-stat
+}
+
+@test "klock: an inode's lock (rwsem)" {
+	oracle klock-inode
+}
+
+@test "klock: a pipe's lock (mutex)" {
+	oracle klock-pipe
+}
+
+@test "fault: a page fault outside of system calls" {
+	oracle fault-uffd
+}
+
+@test "stop: stopped by a signal" {
+	oracle stop-signal
+}
+
+@test "runq: waking up on a crowded CPU" {
+	oracle runq
+	culprit runq
+}
+
+@test "preempt: sharing a CPU with spinning threads" {
+	oracle preempt
+	culprit preempt
+}
+
+@test "cpu: running" {
+	oracle cpu
+}
+
+@test "other: a system call that fits nowhere" {
+	oracle other-copy
+}
+
+@test "raw tracepoints measure the same" {
+	local mode
+
+	for mode in lock-mutex disk-read net-tcp klock-inode fault-uffd runq; do
+		measure "$mode" --attach raw_tp
+		check "$T/why.json" 'oracle($truth[0]; true)' --slurpfile truth "$T/truth.json"
+	done
+}
+
+@test "grouping by process, thread, command and cgroup gives the same sums" {
+	local by
+
+	start "$T/demo.out" "$W/demo" 30
+	sleep 0.3
+	start_dwell why -p "$PID" -d 2 --json --by thread
+	for by in process comm cgroup; do
+		dwell why -p "$PID" -d 2 --json --by "$by" >"$T/$by.json" 2>"$T/err" &
+	done
+	wait_for '^dwell: tracing' "$T/err"
+	await "$DWELL_PID"
+	wait %2 %3 %4 2>/dev/null || wait
+	for by in process comm cgroup; do
+		check "$T/$by.json" 'sound, lossless,
+			near("wall by '$by'"; [.rows[].wall_ns] | total;
+				[$thread[0].rows[].wall_ns] | total; 0.01; 0)' \
+			--slurpfile thread "$T/dwell.out"
+	done
+	check "$T/process.json" 'expect([.rows[].pid] == ['"$PID"']; "rows: \([.rows[].pid])")'
+	check "$T/comm.json" 'expect([.rows[].comm] | index("ledger") and index("checkout-1");
+		"rows: \([.rows[].comm])")'
+}
+
+@test "the verdict names the dominant state, and text shows bars, counts and p99" {
+	dwell why -d 1 -- "$W/waits" lock-mutex 100 5 >"$T/out" 2>"$T/err"
+	dwell why -o "$T/text" --by thread -n 3 -- "$W/waits" sleep-nanosleep 100 5 >/dev/null
+	grep -q 'sleep .*█' "$T/text"
+	grep -q 'p99 .*max ' "$T/text"
+	head -n 5 "$T/text" | grep -q ' % '
+}
+
+@test "--min leaves short waits out of the causes, not out of the states" {
+	measure lock-mutex --min 1s
+	check "$T/why.json" 'oracle_total(.rows[] | select(.comm == "victim"); $truth[0]),
+		expect([.rows[] | select(.comm == "victim").causes[] | select(.state == "lock")] == [];
+			"causes: \(.rows)")' --slurpfile truth "$T/truth.json"
+}
+
+@test "-n and --sort: the rows that are asked for" {
+	dwell why --json --by thread -n 2 --sort wall_ns -o "$T/out" -- "$W/threads" 5 1 >/dev/null
+	check "$T/out" 'expect((.rows | length) == 2; "\(.rows | length) rows"),
+		expect(.rows[0].wall_ns >= .rows[1].wall_ns; "not sorted"),
+		expect(.summary.more_rows == 4; "more_rows is \(.summary.more_rows)")'
+}
