@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* offcpu: every segment off the CPU, by state and by the stacks that it began with. */
 #include "lib/cause.bpf.h"
+#include "lib/emit.bpf.h"
 #include "lib/stack.bpf.h"
 
 static __always_inline u32 offcpu__slot(struct clock *clk, u32 state)
@@ -17,9 +18,12 @@ static __always_inline u32 offcpu__slot(struct clock *clk, u32 state)
 }
 
 /* The tracepoint is before the switch: the stack in use is still that of the thread that leaves. */
-static __always_inline void sched__left(void *ctx, struct clock *clk)
+static __always_inline void sched__left(void *ctx, struct clock *clk,
+					struct task_struct *task)
 {
 	clk->stack = stack__ids(ctx);
+	if (config.user_stacks)
+		emit__seen(clk, task);
 	clk->slot = offcpu__slot(clk, clk->state);
 }
 

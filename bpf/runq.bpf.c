@@ -3,7 +3,7 @@
 #include "lib/cause.bpf.h"
 #include "lib/culprit.bpf.h"
 
-static __always_inline void sched__left(void *ctx, struct clock *clk)
+static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
 {
 }
 

@@ -38,4 +38,10 @@ struct thread_rec {
 
 _Static_assert(sizeof(struct thread_rec) == 80 + THREAD_COMM + 8 * NR_STATES, "no hidden padding");
 
+/* The other record in the ring: a process that leaves the CPU with stacks to be resolved. */
+struct thread_seen {
+	__u32 tgid;
+	__u32 pad;
+};
+
 #endif

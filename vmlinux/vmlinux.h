@@ -171,6 +171,10 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct mm_struct {
+	unsigned long exec_vm;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -185,6 +189,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	u64 start_boottime;
 	char comm[16];
+	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;
 };

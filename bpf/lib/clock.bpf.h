@@ -43,6 +43,7 @@ struct clock {
 	u32 culprit_slot;
 	u32 pad2;
 	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
+	u64 code;  /* address space and code that was told of: emit__seen() */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];

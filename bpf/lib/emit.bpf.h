@@ -9,7 +9,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
-} ended SEC(".maps");
+} ring SEC(".maps");
 
 /* What the row of @task is: see enum group_by. */
 static __always_inline u64 emit__row(struct task_struct *task)
@@ -82,7 +82,7 @@ static __always_inline bool emit__claim(struct clock *clk, u32 epoch)
 static __always_inline void emit__ended(struct clock *clk, struct task_struct *task, u32 epoch,
 					u32 flags)
 {
-	struct thread_rec *rec = bpf_ringbuf_reserve(&ended, sizeof(*rec), 0);
+	struct thread_rec *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 
 	if (!rec) {
 		loss__count(LOSS_RING_FULL);
@@ -92,8 +92,8 @@ static __always_inline void emit__ended(struct clock *clk, struct task_struct *t
 	emit__account(rec, clk, epoch, 0);
 	rec->flags |= flags;
 	/* User space empties the ring at its own pace, unless it fills up. */
-	bpf_ringbuf_submit(rec, bpf_ringbuf_query(&ended, BPF_RB_AVAIL_DATA) * 2 >
-						bpf_ringbuf_query(&ended, BPF_RB_RING_SIZE) ?
+	bpf_ringbuf_submit(rec, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 >
+						bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) ?
 					BPF_RB_FORCE_WAKEUP :
 					BPF_RB_NO_WAKEUP);
 }
@@ -124,6 +124,31 @@ static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, 
 	clk->row = row;
 	clk->memo.word = 0;
 	clk->culprit = 0;
+}
+
+/*
+ * A process's first stacks, or the first since an exec or since code was mapped: user space reads its
+ * mappings now, for they may be gone when the stacks are to be resolved.
+ */
+static __always_inline void emit__seen(struct clock *clk, struct task_struct *task)
+{
+	struct mm_struct *mm = FIELD(task, mm);
+	struct thread_seen *seen;
+	u64 code;
+
+	if (!mm)
+		return;
+	/* Pages of code in an address space: another number means that something was mapped. */
+	code = (u64)mm + FIELD(mm, exec_vm);
+	if (likely(code == clk->code))
+		return;
+	clk->code = code;
+	seen = bpf_ringbuf_reserve(&ring, sizeof(*seen), 0);
+	if (!seen)
+		return; /* the stacks are there all the same, some perhaps without names */
+	seen->tgid = FIELD(task, tgid);
+	seen->pad = 0;
+	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
 }
 
 #endif

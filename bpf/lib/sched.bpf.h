@@ -69,7 +69,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	if (!preempted && task_state != TASK_RUNNING)
 		state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
 	clock__turn(clk, state, now, &seg);
-	sched__left(ctx, clk);
+	sched__left(ctx, clk, prev);
 }
 
 static __always_inline void sched__in(struct task_struct *next, u64 now)

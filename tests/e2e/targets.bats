@@ -13,9 +13,9 @@ clean_up() {
 
 # Two processes that differ in everything but what they do; $A and $B.
 setup_pair() {
-	start "$T/a.json" "$W/waits" lock-mutex 2000 2
+	start "$T/a.json" "$W/waits" lock-mutex 50000 2
 	A=$PID
-	start "$T/b.json" "$W/waits" net-tcp 2000 2
+	start "$T/b.json" "$W/waits" net-tcp 50000 2
 	B=$PID
 	sleep 0.2
 }

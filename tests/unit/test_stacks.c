@@ -446,7 +446,7 @@ static void test_exited_process(void **state)
 	assert_int_equal(stacks__remember(s, pid), 0);
 	end(pid);
 	end(forgotten);
-	assert_int_equal(stacks__remember(s, pid), 0);
+	assert_int_equal(stacks__remember(s, pid), -ENOENT);
 	assert_int_equal(stacks__remember(s, forgotten), -ENOENT);
 	stacks__user(s, pid, &ip, 1, &f);
 	assert_string_equal(f.symbol, "gnu_get_libc_version");

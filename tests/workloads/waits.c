@@ -2,7 +2,8 @@
 /*
  * waits MODE [COUNT [MS]]: a thread named "victim" waits COUNT times (200) for about MS ms (5) in
  * one known state, and one JSON object on stdout says what it measured. "waits --list" lists the
- * modes. Exit status 77: this machine can't provoke that state.
+ * modes. Exit status 77: this machine can't provoke that state. With WAITS_LINGER in the environment
+ * it stays for half a minute after that, so that its symbols can be looked up.
  *
  * How it works is told in waits.h.
  */
@@ -372,5 +373,9 @@ int main(int argc, char **argv)
 	if (w->mode->finish)
 		w->mode->finish(w);
 	print__truth(w);
-	return fflush(stdout) || ferror(stdout);
+	if (fflush(stdout) || ferror(stdout))
+		return 1;
+	if (getenv("WAITS_LINGER"))
+		workload__sleep(30 * WORKLOAD_SEC);
+	return 0;
 }

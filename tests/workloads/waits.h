@@ -108,8 +108,8 @@ static inline void wait__spawn(struct wait *w, const char *name, void *(*fn)(voi
 	pthread_detach(thread);
 }
 
-/* Runs block() and takes the sample. */
-static inline void wait__measure(struct wait *w, unsigned int i)
+/* Runs block() and takes the sample. A frame of its own, to be found in stacks. */
+static __attribute__((noinline)) void wait__measure(struct wait *w, unsigned int i)
 {
 	uint64_t runq = workload__run_delay(w->schedstat), nvcsw = workload__nvcsw();
 	uint64_t cpu = workload__clock(CLOCK_THREAD_CPUTIME_ID), begin = workload__now(), busy;
@@ -186,7 +186,7 @@ static inline void *wait__controller(void *arg)
 	return NULL;
 }
 
-static inline void wait__rounds(struct wait *w)
+static __attribute__((noinline)) void wait__rounds(struct wait *w)
 {
 	const struct mode *m = w->mode;
 

@@ -349,6 +349,20 @@ static bool names_key(const char *name, const char *key)
 	return !strncmp(name, key, len) && (!name[len] || !strcmp(name + len, "_ns"));
 }
 
+void table__select(struct column *dst, size_t max, const struct column *cols, unsigned int bit)
+{
+	size_t n = 0;
+
+	for (; cols->name || cols->key; cols++) {
+		if (cols->only && !(cols->only & bit))
+			continue;
+		assert(n + 1 < max);
+		dst[n++] = *cols;
+	}
+	assert(n < max);
+	dst[n] = (struct column)COLUMN_END;
+}
+
 const struct column *table__find(const struct column *cols, const char *key)
 {
 	for (; !is_last(cols); cols++) {

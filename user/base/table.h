@@ -38,6 +38,7 @@ struct column {
 	unsigned int max_columns; /* text of COL_STR, COL_CHARS is cut to it; 0: what is left */
 	const struct column *sub; /* COL_LIST */
 	size_t sub_size;          /* COL_LIST: sizeof one item */
+	unsigned int only;        /* table__select(): bits of the caller's; 0: always */
 };
 
 #define TABLE_COLUMNS_MAX 32 /* text columns, COL_HIST counts four; more is a bug and asserts */
@@ -62,6 +63,12 @@ struct table_list {
  */
 void table__print(FILE *out, const struct column *cols, const void *rows, size_t n, size_t row_size,
 		  unsigned int width);
+
+/*
+ * Copies those columns that are for @bit (a power of two), and the end: at most @max of both; more is
+ * a bug and asserts.
+ */
+void table__select(struct column *dst, size_t max, const struct column *cols, unsigned int bit);
 
 /* A JSON array with an object per row. */
 void table__json(struct json *j, const struct column *cols, const void *rows, size_t n,

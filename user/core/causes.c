@@ -7,20 +7,20 @@
 #include "core/names.h"
 
 const struct column report_cause_columns[] = {
-	{NULL, "state", COL_STR, offsetof(struct report_cause, state), 0, NULL, 0},
-	{NULL, "kind", COL_STR, offsetof(struct report_cause, kind), 0, NULL, 0},
-	{NULL, "name", COL_STR, offsetof(struct report_cause, name), 0, NULL, 0},
-	{NULL, "count", COL_COUNT, offsetof(struct report_cause, count), 0, NULL, 0},
-	{NULL, "total_ns", COL_NS, offsetof(struct report_cause, total_ns), 0, NULL, 0},
-	{NULL, "p99_ns", COL_NS, offsetof(struct report_cause, p99_ns), 0, NULL, 0},
-	{NULL, "max_ns", COL_NS, offsetof(struct report_cause, max_ns), 0, NULL, 0},
+	{.key = "state", .type = COL_STR, .offset = offsetof(struct report_cause, state)},
+	{.key = "kind", .type = COL_STR, .offset = offsetof(struct report_cause, kind)},
+	{.key = "name", .type = COL_STR, .offset = offsetof(struct report_cause, name)},
+	{.key = "count", .type = COL_COUNT, .offset = offsetof(struct report_cause, count)},
+	{.key = "total_ns", .type = COL_NS, .offset = offsetof(struct report_cause, total_ns)},
+	{.key = "p99_ns", .type = COL_NS, .offset = offsetof(struct report_cause, p99_ns)},
+	{.key = "max_ns", .type = COL_NS, .offset = offsetof(struct report_cause, max_ns)},
 	COLUMN_END,
 };
 
 const struct column culprit_columns[] = {
-	{NULL, "pid", COL_U64, offsetof(struct culprit, pid), 0, NULL, 0},
-	{NULL, "comm", COL_STR, offsetof(struct culprit, comm), 0, NULL, 0},
-	{NULL, "total_ns", COL_NS, offsetof(struct culprit, total_ns), 0, NULL, 0},
+	{.key = "pid", .type = COL_U64, .offset = offsetof(struct culprit, pid)},
+	{.key = "comm", .type = COL_STR, .offset = offsetof(struct culprit, comm)},
+	{.key = "total_ns", .type = COL_NS, .offset = offsetof(struct culprit, total_ns)},
 	COLUMN_END,
 };
 

@@ -289,3 +289,12 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	}
 	return "?";
 }
+
+const char *names__cgroup(const struct account *account, struct arena *arena)
+{
+	char path[4096];
+
+	if (proc__cgroup(account->tgid, path, sizeof(path)))
+		return arena__printf(arena, "id %" PRIu64, account->cgroup);
+	return arena__printf(arena, "%s", path);
+}

@@ -23,4 +23,7 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 /* The command name behind a key of kind CAUSE_TASK. NULL without memory. */
 const char *names__task(const struct object *o, const struct tally_key *key, struct arena *arena);
 
+/* The path of an account's cgroup, or its id if its process is gone. NULL without memory. */
+const char *names__cgroup(const struct account *account, struct arena *arena);
+
 #endif

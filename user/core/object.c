@@ -109,7 +109,7 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
-	object__size(o->obj, "ended", sizes->ring_bytes);
+	object__size(o->obj, "ring", sizes->ring_bytes);
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);
 	bpf_object__for_each_program(prog, o->obj) {

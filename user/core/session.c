@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "core/syscalls.h"
 
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
+#define CUT_AHEAD (10 * NSEC_PER_USEC)
 #define ROWS_TEXT 10	    /* the default of -n for people; machines get all */
 #define STACKS_MAX 16384    /* distinct stacks kept */
 #define TALLIES_MIN 1024
@@ -102,7 +104,8 @@ static enum dwell_exit session__check(struct session *s)
 	if (run->by == BY_CPU && !(s->tool->accepts & ACCEPTS_BY_CPU))
 		return err__usage("%s: --by takes process, thread, comm or cgroup, not 'cpu'",
 				  s->tool->name);
-	if (run->sort && !table__find(s->tool->columns, run->sort))
+	table__select(s->columns, TABLE_COLUMNS_MAX, s->tool->columns, 1U << run->by);
+	if (run->sort && !table__find(s->columns, run->sort))
 		return err__usage("%s: there is no column '%s' to sort by", s->tool->name, run->sort);
 	if (run->interval_ns && run->duration_ns && run->interval_ns > run->duration_ns)
 		return err__usage("%s: --interval is longer than --duration", s->tool->name);
@@ -191,6 +194,15 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 		s->accounts[i].max = s->run.max_entries ?: ROWS_MAX;
 }
 
+/* A process that leaves the CPU for the first time: its mappings may be gone by the report. */
+static void session__on_seen(struct session *s, const struct thread_seen *seen)
+{
+	int err = stacks__remember(s->stacks, seen->tgid);
+
+	if (err)
+		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
+}
+
 /* A thread's record of epoch @rec->epoch, from wherever it comes. */
 static enum dwell_exit session__take(struct session *s, const struct thread_rec *rec, bool final)
 {
@@ -202,13 +214,19 @@ static enum dwell_exit session__take(struct session *s, const struct thread_rec 
 	return EXIT_OK;
 }
 
-static int session__on_ended(void *arg, void *data, size_t size)
+/* A record from the ring. Always 0: a negative value would end the reading. */
+static int session__on_record(void *arg, void *data, size_t size)
 {
 	const struct thread_rec *rec = data;
 	struct session *s = arg;
 
+	if (size == sizeof(struct thread_seen)) {
+		session__on_seen(s, data);
+		return 0;
+	}
+	assert(size == sizeof(*rec));
 	/* What ends after the run's last moment is not of the run. */
-	if (size >= sizeof(*rec) && !s->ring_status && rec->epoch <= s->object.window->last)
+	if (!s->ring_status && rec->epoch <= s->object.window->last)
 		s->ring_status = session__take(s, rec, false);
 	return 0;
 }
@@ -232,7 +250,7 @@ static enum dwell_exit session__prepare(struct session *s)
 			      s->run.btf, &s->config, &sizes, &s->run.target.ids);
 	if (status)
 		return status;
-	s->ring = ring_buffer__new(object__map_fd(&s->object, "ended"), session__on_ended, s, NULL);
+	s->ring = ring_buffer__new(object__map_fd(&s->object, "ring"), session__on_record, s, NULL);
 	if (!s->ring)
 		return err__fail("the ring cannot be read: %s", strerror(errno));
 	s->stacks = stacks__new(NULL);
@@ -243,16 +261,24 @@ static enum dwell_exit session__prepare(struct session *s)
 
 /* ---- epochs -------------------------------------------------------------------------------- */
 
-static void session__cut(struct session *s, uint64_t now, bool final)
+/*
+ * Begins the next epoch, a moment from now: a clock that is turned before it is told of the cut has
+ * then not been charged for time behind it. The moment of the cut.
+ */
+static uint64_t session__cut(struct session *s, bool final)
 {
 	volatile struct window *window = s->object.window;
+	uint64_t at = time__now() + CUT_AHEAD;
 
 	if (final)
 		window->last = s->epoch;
-	window->start[(s->epoch + 1) & 3] = now;
+	if (!s->epoch)
+		window->run_start = at;
+	window->start[(s->epoch + 1) & 3] = at;
 	/* Who sees the new epoch must see its start. */
 	__atomic_store_n((uint32_t *)&window->epoch, s->epoch + 1, __ATOMIC_RELEASE);
 	s->epoch++;
+	return at;
 }
 
 static enum dwell_exit session__start(struct session *s)
@@ -268,9 +294,7 @@ static enum dwell_exit session__start(struct session *s)
 	if (status)
 		return status;
 	time__rfc3339(s->started, sizeof(s->started));
-	s->run_start = s->epoch_start = time__now();
-	s->object.window->run_start = s->run_start;
-	session__cut(s, s->run_start, false);
+	s->run_start = s->epoch_start = session__cut(s, false);
 	return EXIT_OK;
 }
 
@@ -331,15 +355,16 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 	return status;
 }
 
-/* Ends the epoch at @now and reports it. */
-static enum dwell_exit session__end_epoch(struct session *s, uint64_t now, bool final)
+/* Ends the epoch and reports it. */
+static enum dwell_exit session__end_epoch(struct session *s, bool final)
 {
 	struct session_collect collect = {s, final};
 	struct hist *bank = tallies__bank(&s->object, &s->config, s->epoch);
 	enum dwell_exit status;
+	uint64_t end;
 
 	s->reported = s->epoch;
-	session__cut(s, now, final);
+	end = session__cut(s, final);
 	status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
 				 session__on_thread, &collect);
 	if (status)
@@ -349,11 +374,11 @@ static enum dwell_exit session__end_epoch(struct session *s, uint64_t now, bool 
 		return s->ring_status;
 	if (tallies__read(&s->object, bank, s->config.slots, &s->arena, &s->tallies))
 		return err__fail("no memory for the tallies");
-	status = session__report(s, now, s->run.interval_ns ? s->reported : 0);
+	status = session__report(s, end, s->run.interval_ns ? s->reported : 0);
 	tallies__clear(&s->tallies);
 	accounts__reset(&s->accounts[s->reported & 1]);
 	arena__reset(&s->arena);
-	s->epoch_start = now;
+	s->epoch_start = end;
 	return status;
 }
 
@@ -378,16 +403,16 @@ static uint64_t session__next_cut(const struct session *s)
 	return s->run.interval_ns ? s->run_start + s->epoch * s->run.interval_ns : UINT64_MAX;
 }
 
-static int session__timeout(uint64_t until)
+/* The time that is left until @until, for ppoll(); NULL: for ever. */
+static struct timespec *session__timeout(uint64_t until, struct timespec *ts)
 {
-	uint64_t now = time__now();
+	uint64_t now = time__now(), left = until > now ? until - now : 0;
 
 	if (until == UINT64_MAX)
-		return -1;
-	if (until <= now)
-		return 0;
-	return (until - now) / NSEC_PER_MSEC + 1 > INT32_MAX ? INT32_MAX :
-							      (int)((until - now) / NSEC_PER_MSEC + 1);
+		return NULL;
+	ts->tv_sec = (time_t)(left / NSEC_PER_SEC);
+	ts->tv_nsec = (long)(left % NSEC_PER_SEC);
+	return ts;
 }
 
 static uint64_t session__min(uint64_t a, uint64_t b)
@@ -403,9 +428,11 @@ static bool session__wait(struct session *s, uint64_t until)
 		{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
 		{.fd = s->launch.pidfd, .events = POLLIN},
 	};
+	struct timespec ts;
 	uint64_t sample = s->cost.stats_fd >= 0 ? s->run_start + COST_SAMPLE_NS : UINT64_MAX;
 
-	poll(fds, sizeof(fds) / sizeof(*fds), session__timeout(session__min(until, sample)));
+	ppoll(fds, sizeof(fds) / sizeof(*fds), session__timeout(session__min(until, sample), &ts),
+	      NULL);
 	if (time__now() >= sample)
 		cost__sampled(&s->cost, &s->object);
 	if (fds[1].revents)
@@ -417,19 +444,17 @@ static bool session__wait(struct session *s, uint64_t until)
 
 static enum dwell_exit session__loop(struct session *s)
 {
-	uint64_t deadline = session__deadline(s), cut, now;
+	uint64_t deadline = session__deadline(s), cut;
 	enum dwell_exit status = EXIT_OK;
-	bool over = false;
+	bool over;
 
 	while (!status) {
 		cut = session__next_cut(s);
 		over = session__wait(s, session__min(deadline, cut));
-		now = time__now();
-		over = over || now >= deadline;
-		if (over)
-			return session__end_epoch(s, session__min(now, deadline), true);
-		if (now >= cut)
-			status = session__end_epoch(s, cut, false);
+		if (over || time__now() >= deadline)
+			return session__end_epoch(s, true);
+		if (time__now() >= cut)
+			status = session__end_epoch(s, false);
 		if (s->ring_status)
 			status = s->ring_status;
 	}
@@ -510,8 +535,9 @@ enum dwell_exit session__rows(struct session *s, void *rows, size_t n, struct re
 	if (shown > n)
 		shown = n;
 	if (topn__sort(rows, n, tool->row_size, shown, table__compare,
-		       table__find(tool->columns, s->run.sort ?: tool->sort)))
+		       table__find(s->columns, s->run.sort ?: tool->sort)))
 		return err__fail("no memory to sort the rows");
+	report->columns = s->columns;
 	report->rows = (struct table_list){rows, shown};
 	report->more_rows = n - shown;
 	return EXIT_OK;

@@ -48,7 +48,8 @@ struct session {
 	struct cost cost;
 	struct stacks *stacks;
 	struct ring_buffer *ring;
-	int signals; /* signalfd */
+	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
+	int signals;				  /* signalfd */
 	sigset_t old_mask;
 
 	uint32_t epoch; /* the one that runs */

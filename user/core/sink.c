@@ -92,7 +92,7 @@ static void sink__json(struct sink *sink, const struct tool *tool, const struct 
 	json__kv_u64(&j, "more_rows", report->more_rows);
 	json__object_end(&j);
 	json__key(&j, "rows");
-	table__json(&j, tool->columns, report->rows.items, report->rows.n, tool->row_size);
+	table__json(&j, report->columns, report->rows.items, report->rows.n, tool->row_size);
 	json__object_end(&j);
 	json__end(&j);
 }
@@ -181,7 +181,7 @@ static unsigned int sink__order(const struct report *report, enum dwell_state or
 
 static void sink__table(struct sink *sink, const struct tool *tool, const struct report *report)
 {
-	table__print(sink->out, tool->columns, report->rows.items, report->rows.n, tool->row_size,
+	table__print(sink->out, report->columns, report->rows.items, report->rows.n, tool->row_size,
 		     sink->width);
 	if (report->more_rows)
 		fprintf(sink->out, "  … and %zu more (-n)\n", report->more_rows);

@@ -379,7 +379,7 @@ int stacks__remember(struct stacks *s, uint32_t tgid)
 
 	if (!p)
 		return -ENOMEM;
-	return p->n > 0 ? 0 : read_process(s, p);
+	return read_process(s, p);
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */

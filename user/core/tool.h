@@ -25,6 +25,9 @@ enum tool_shape {
 	SHAPE_HISTOGRAM, /* the histogram of everything, then a table of rows */
 };
 
+/* column.only: the column is shown with --by process, thread…; the suffix of enum group_by. */
+#define ONLY(by) (1U << BY_##by)
+
 enum tool_accepts {
 	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
 	ACCEPTS_BY_CPU = 2, /* --by cpu */
@@ -53,6 +56,7 @@ extern const struct column report_cause_columns[];
 
 /* What a command's snapshot fills; memory is the session's, until the report was printed. */
 struct report {
+	const struct column *columns;
 	struct table_list rows; /* of tool->row_size */
 	const struct hist *hist; /* SHAPE_HISTOGRAM: of everything, or NULL */
 	const char *hist_title;

@@ -20,6 +20,7 @@ struct offcpu_row {
 	uint32_t pid;
 	uint32_t tid;
 	const char *comm;
+	const char *cgroup;
 	const char *state;
 	uint64_t count;
 	uint64_t total_ns;
@@ -30,18 +31,20 @@ struct offcpu_row {
 	const char *title;
 };
 
-#define AT(field) offsetof(struct offcpu_row, field)
+#define AT(field) .offset = offsetof(struct offcpu_row, field)
 
 static const struct column offcpu_columns[] = {
-	{"PID", "pid", COL_U32, AT(pid), 0, NULL, 0},
-	{NULL, "tid", COL_U32, AT(tid), 0, NULL, 0},
-	{"COMMAND", "comm", COL_STR, AT(comm), 15, NULL, 0},
-	{"STATE", "state", COL_STR, AT(state), 8, NULL, 0},
-	{"WAITS", "count", COL_COUNT, AT(count), 0, NULL, 0},
-	{"TOTAL", "total_ns", COL_NS, AT(total_ns), 0, NULL, 0},
-	{NULL, "mean_ns", COL_NS, AT(mean_ns), 0, NULL, 0},
-	{"", NULL, COL_HIST, AT(hist), 0, NULL, 0},
-	{NULL, "stack", COL_STRV, AT(stack), 0, NULL, 0},
+	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
+	{.name = "COMMAND", .key = "comm", .type = COL_STR, AT(comm), .max_columns = 15,
+	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
+	{.name = "CGROUP", .key = "cgroup", .type = COL_STR, AT(cgroup), .only = ONLY(CGROUP)},
+	{.name = "STATE", .key = "state", .type = COL_STR, AT(state), .max_columns = 8},
+	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
+	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
+	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
+	{.name = "", .type = COL_HIST, AT(hist)},
+	{.key = "stack", .type = COL_STRV, AT(stack)},
 	COLUMN_END,
 };
 
@@ -73,6 +76,23 @@ static int offcpu__names(struct session *s, const struct sym_frame *frames, size
 	return at;
 }
 
+/* The innermost frames are of the tracepoint and of dwell's program: they tell nothing. */
+static size_t offcpu__own_frames(const struct sym_frame *frames, size_t n)
+{
+	static const char *const prefixes[] = {"bpf_prog_", "bpf_trace_run", "__bpf_trace_",
+					       "__traceiter_"};
+	size_t own = 0;
+
+	for (size_t i = 0; i < n && i < 4; i++) {
+		for (size_t p = 0; p < sizeof(prefixes) / sizeof(*prefixes); p++) {
+			if (frames[i].symbol &&
+			    !strncmp(frames[i].symbol, prefixes[p], strlen(prefixes[p])))
+				own = i + 1;
+		}
+	}
+	return own;
+}
+
 static enum dwell_exit offcpu__stack(struct session *s, struct offcpu_row *row)
 {
 	uint32_t user = (uint32_t)(row->tally.key.id >> 32), kernel = (uint32_t)row->tally.key.id;
@@ -84,10 +104,15 @@ static enum dwell_exit offcpu__stack(struct session *s, struct offcpu_row *row)
 
 	if (!names)
 		return err__fail("no memory for the report");
+	if (row->tally.key.id == STACK_NOT_SEEN)
+		names[at++] = "[began before the run]";
 	n = offcpu__addresses(s, kernel, ips);
 	if (n) {
+		size_t own;
+
 		stacks__kernel(s->stacks, ips, n, frames);
-		at = offcpu__names(s, frames, n, names, at);
+		own = offcpu__own_frames(frames, n);
+		at = offcpu__names(s, frames + own, n - own, names, at);
 	}
 	if (kernel == STACK_LOST)
 		names[at++] = "[kernel stack lost]";
@@ -215,9 +240,9 @@ const struct tool tool_offcpu = {
 	.columns = offcpu_columns,
 	.row_size = sizeof(struct offcpu_row),
 	.sort = "total_ns",
-	.stack_offset = AT(stack),
-	.title_offset = AT(title),
-	.folded_offset = AT(folded),
-	.total_offset = AT(total_ns),
+	.stack_offset = offsetof(struct offcpu_row, stack),
+	.title_offset = offsetof(struct offcpu_row, title),
+	.folded_offset = offsetof(struct offcpu_row, folded),
+	.total_offset = offsetof(struct offcpu_row, total_ns),
 	.snapshot = offcpu__snapshot,
 };

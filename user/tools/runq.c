@@ -4,6 +4,7 @@
 
 #include "base/hist.h"
 #include "core/causes.h"
+#include "core/names.h"
 #include "core/session.h"
 #include "runq.btf.skel.h"
 #include "runq.raw.skel.h"
@@ -14,6 +15,7 @@ struct runq_row {
 	uint32_t tid;
 	uint32_t cpu;
 	const char *comm; /* NULL with --by cpu */
+	const char *cgroup;
 	uint64_t count;
 	uint64_t total_ns;
 	uint64_t preempt_ns; /* of total_ns: pushed off, not woken */
@@ -23,20 +25,22 @@ struct runq_row {
 	const char *culprit;
 };
 
-#define AT(field) offsetof(struct runq_row, field)
+#define AT(field) .offset = offsetof(struct runq_row, field)
 
 static const struct column runq_columns[] = {
-	{"PID", "pid", COL_U32, AT(pid), 0, NULL, 0},
-	{NULL, "tid", COL_U32, AT(tid), 0, NULL, 0},
-	{"CPU", "cpu", COL_U32, AT(cpu), 0, NULL, 0},
-	{"COMMAND", "comm", COL_STR, AT(comm), 15, NULL, 0},
-	{"WAITS", "count", COL_COUNT, AT(count), 0, NULL, 0},
-	{"TOTAL", "total_ns", COL_NS, AT(total_ns), 0, NULL, 0},
-	{"PREEMPTED", "preempt_ns", COL_NS, AT(preempt_ns), 0, NULL, 0},
-	{NULL, "mean_ns", COL_NS, AT(mean_ns), 0, NULL, 0},
-	{"", NULL, COL_HIST, AT(hist), 0, NULL, 0},
-	{NULL, "culprits", COL_LIST, AT(culprits), 0, culprit_columns, sizeof(struct culprit)},
-	{"WHO HAD THE CPU", NULL, COL_STR, AT(culprit), 0, NULL, 0},
+	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
+	{.name = "CPU", .key = "cpu", .type = COL_U32, AT(cpu), .only = ONLY(CPU)},
+	{.name = "COMMAND", .key = "comm", .type = COL_STR, AT(comm), .max_columns = 15,
+	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
+	{.name = "CGROUP", .key = "cgroup", .type = COL_STR, AT(cgroup), .max_columns = 30, .only = ONLY(CGROUP)},
+	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
+	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
+	{.name = "PREEMPTED", .key = "preempt_ns", .type = COL_NS, AT(preempt_ns)},
+	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
+	{.name = "", .type = COL_HIST, AT(hist)},
+	{.key = "culprits", .type = COL_LIST, AT(culprits), .sub = culprit_columns, .sub_size = sizeof(struct culprit)},
+	{.name = "WHO HAD THE CPU", .type = COL_STR, AT(culprit)},
 	COLUMN_END,
 };
 
@@ -57,7 +61,8 @@ static enum dwell_exit runq__new_row(struct session *s, struct runq_row *row, ui
 	row->pid = account->tgid;
 	row->tid = account->tid;
 	row->comm = arena__printf(&s->arena, "%s", account->comm);
-	return row->comm ? EXIT_OK : err__fail("no memory for the report");
+	row->cgroup = names__cgroup(account, &s->arena);
+	return row->comm && row->cgroup ? EXIT_OK : err__fail("no memory for the report");
 }
 
 /* Tallies are sorted by row: each either adds to the last row or begins the next. */
@@ -88,8 +93,7 @@ static enum dwell_exit runq__culprits(struct session *s, struct runq_row *row)
 
 	if (status || !row->culprits.n)
 		return status;
-	row->culprit = arena__printf(&s->arena, "%s (%llu) %.0f%%", most->comm,
-				     (unsigned long long)most->pid,
+	row->culprit = arena__printf(&s->arena, "%s %.0f%%", most->comm,
 				     100.0 * (double)most->total_ns / (double)(row->total_ns ?: 1));
 	return row->culprit ? EXIT_OK : err__fail("no memory for the report");
 }

@@ -5,7 +5,6 @@
 #include "base/str.h"
 #include "core/causes.h"
 #include "core/names.h"
-#include "core/proc.h"
 #include "core/session.h"
 #include "why.btf.skel.h"
 #include "why.raw.skel.h"
@@ -26,21 +25,23 @@ struct why_row {
 	uint64_t row;
 };
 
-#define AT(field) offsetof(struct why_row, field)
+#define AT(field) .offset = offsetof(struct why_row, field)
 
 static const struct column why_columns[] = {
-	{"PID", "pid", COL_U32, AT(pid), 0, NULL, 0},
-	{"TID", "tid", COL_U32, AT(tid), 0, NULL, 0},
-	{"COMMAND", "comm", COL_CHARS, AT(comm), 15, NULL, 0},
-	{NULL, "cgroup", COL_STR, AT(cgroup), 0, NULL, 0},
-	{"THREADS", "threads", COL_COUNT, AT(threads), 0, NULL, 0},
-	{NULL, "exited", COL_COUNT, AT(exited), 0, NULL, 0},
-	{"WALL", "wall_ns", COL_NS, AT(wall_ns), 0, NULL, 0},
-	{NULL, "active_ns", COL_NS, AT(active_ns), 0, NULL, 0},
-	{NULL, "states", COL_STATES, AT(states), 0, NULL, 0},
-	{"STATES", NULL, COL_STR, AT(breakdown), 40, NULL, 0},
-	{"TOP CAUSE", NULL, COL_STR, AT(top), 0, NULL, 0},
-	{NULL, "causes", COL_LIST, AT(causes), 0, report_cause_columns, sizeof(struct report_cause)},
+	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
+	{.name = "COMMAND", .key = "comm", .type = COL_CHARS, AT(comm), .max_columns = 15,
+	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
+	{.name = "CGROUP", .type = COL_STR, AT(cgroup), .max_columns = 40, .only = ONLY(CGROUP)},
+	{.key = "cgroup", .type = COL_STR, AT(cgroup)},
+	{.name = "THREADS", .key = "threads", .type = COL_COUNT, AT(threads)},
+	{.key = "exited", .type = COL_COUNT, AT(exited)},
+	{.name = "WALL", .key = "wall_ns", .type = COL_NS, AT(wall_ns)},
+	{.key = "active_ns", .type = COL_NS, AT(active_ns)},
+	{.key = "states", .type = COL_STATES, AT(states)},
+	{.name = "STATES", .type = COL_STR, AT(breakdown), .max_columns = 40},
+	{.name = "TOP CAUSE", .type = COL_STR, AT(top)},
+	{.key = "causes", .type = COL_LIST, AT(causes), .sub = report_cause_columns, .sub_size = sizeof(struct report_cause)},
 	COLUMN_END,
 };
 
@@ -131,16 +132,6 @@ static const char *why__verdict(struct session *s, const struct report *report)
 			     why__reason(s, report, busy, active_ns, ""));
 }
 
-static const char *why__cgroup(struct session *s, const struct account *account)
-{
-	char path[4096];
-
-	/* A process that is gone has no path any more: its cgroup's id is what is left. */
-	if (proc__cgroup(account->tgid, path, sizeof(path)))
-		return arena__printf(&s->arena, "id %llu", (unsigned long long)account->cgroup);
-	return arena__printf(&s->arena, "%s", path);
-}
-
 static bool why__row(struct session *s, const struct account *account, struct why_row *row,
 		     struct report *report)
 {
@@ -151,7 +142,7 @@ static bool why__row(struct session *s, const struct account *account, struct wh
 	row->threads = account->threads;
 	row->exited = account->exited;
 	row->wall_ns = account->wall_ns;
-	row->cgroup = why__cgroup(s, account);
+	row->cgroup = names__cgroup(account, &s->arena);
 	for (int i = STATE_NONE + 1; i < NR_STATES; i++) {
 		row->states[i] = account->ns[i];
 		report->states[i] += account->ns[i];
