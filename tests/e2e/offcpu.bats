@@ -101,7 +101,7 @@ oracle() { # mode function [options…]
 }
 
 @test "percentiles of times from 0.1 to 30 ms are within 2.2 % of the exact ones" {
-	measure sleep-spread
+	measure sleep-spread -k # one kernel stack: one row
 	check "$T/offcpu.json" '$truth[0] as $t |
 		[.rows[] | select(.tid == $t.tid and .state == "sleep")] as $rows |
 		expect(($rows | length) == 1; "\($rows | length) rows"),
@@ -115,7 +115,7 @@ oracle() { # mode function [options…]
 }
 
 @test "the histogram's buckets hold every wait" {
-	measure sleep-spread
+	measure sleep-spread -k # one kernel stack: one row
 	check "$T/offcpu.json" '.rows[] |
 		expect(.hist.zero + ([.hist.buckets[][1]] | total) == .count;
 			"\(.hist) does not hold \(.count) waits"),

@@ -158,13 +158,14 @@ static enum dwell_exit why__causes(struct session *s, struct why_row *row)
 {
 	bool one = s->config.by == BY_PROCESS || s->config.by == BY_THREAD;
 	enum dwell_exit status = causes__of(s, row->row, one ? row->pid : 0, &row->causes);
-	const struct report_cause *cause = row->causes.items;
+	const struct report_cause *cause;
+	uint64_t waits[NR_STATES];
 
-	for (size_t i = 0; !status && i < row->causes.n && !row->top; i++) {
-		/* Idle waits are rarely what one looks for. */
-		if (!names__state_idle(cause[i].state_id))
-			row->top = cause[i].name;
-	}
+	/* Of the longest wait that asks for a remedy; time on a CPU has no causes. */
+	memcpy(waits, row->states, sizeof(waits));
+	waits[STATE_CPU] = 0;
+	cause = why__cause(&row->causes, why__longest(waits, false));
+	row->top = cause ? cause->name : NULL;
 	return status;
 }
 
