@@ -67,7 +67,7 @@ ping_pong() {
 }
 
 @test "the report's figures are the kernel's own" {
-	local before=0 fd
+	local before=0
 
 	need bpftool
 	[ -w /proc/sys/kernel/bpf_stats_enabled ] || skip "bpf_stats_enabled cannot be set"

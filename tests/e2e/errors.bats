@@ -29,7 +29,7 @@ bad() { # status text dwell's arguments…
 	bad 2 "5x" why -d 5x
 	bad 2 "0" why -d 0
 	bad 2 "0" why -i 0
-	bad 2 "-n" why -n many
+	bad 2 "--rows" why -n many
 	bad 2 "--max-entries" why --max-entries 0
 }
 
@@ -54,15 +54,24 @@ bad() { # status text dwell's arguments…
 	bad 1 "no thread $PID" why -t "$PID"
 	bad 1 "/no/such/cgroup" why --cgroup /no/such/cgroup
 	bad 1 "not a cgroup" why --cgroup /tmp
-	bad 1 "/no/such/program" why -- /no/such/program
-	bad 1 "/etc/passwd" why -- /etc/passwd
+}
+
+@test "programs that cannot be executed" {
+	local program
+
+	for program in /no/such/program no-such-program-in-the-path /etc/passwd; do
+		run dwell why -- $program
+		[ "$status" = 1 ] || fail_with "exit status $status: $output"
+		# it is tried when all is ready, so that its start isn't missed: a note may come first
+		[[ ${lines[-1]} == "dwell: $program cannot be executed: "* ]] || fail_with "$output"
+	done
 }
 
 @test "a target that vanishes before dwell is ready is no crash" {
 	local i
 
 	for i in {1..5}; do
-		start "$T/out" sleep 0.0$i
+		start "$T/out" sleep "0.0$i"
 		run dwell why --json -d 0.2 -p "$PID"
 		[ "$status" = 0 ] || refused 1 "no process $PID"
 	done

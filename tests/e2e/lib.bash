@@ -11,6 +11,9 @@ LIMIT=${DWELL_TEST_LIMIT:-60} # seconds for anything in the foreground
 setup() {
 	T=$BATS_TEST_TMPDIR
 	PIDS=()
+	# For the workloads' files: on a disk, which /tmp need not be.
+	DWELL_TEST_DIR=$(mktemp -d /var/tmp/dwell-e2e.XXXXXX)
+	export DWELL_TEST_DIR
 }
 
 teardown() {
@@ -22,6 +25,7 @@ teardown() {
 	for pid in "${PIDS[@]}"; do
 		wait "$pid" 2>/dev/null || true
 	done
+	rm -rf "$DWELL_TEST_DIR"
 	if declare -F clean_up >/dev/null; then
 		clean_up
 	fi

@@ -22,12 +22,12 @@ load lib
 	for state in pipe lock sync net poll sleep; do
 		start_sleeper $state
 		dwell why --json -d 0.5 -p "$PID" --by thread >"$T/out"
-		check "$T/out" 'sound, lossless, (.rows[] | select(.comm == "sleeper") |
+		check "$T/out" 'sound, lossless, (.rows[] | select(.comm == "blocked") |
 			expect(.states[$state] == .wall_ns; "\(.states) instead of \($state)"),
 			expect((.causes | length) == 1 and .causes[0].state == $state and .causes[0].count == 1;
 				"causes: \(.causes)"),
 			near("cause"; .causes[0].total_ns; .wall_ns; 0.001; 0)),
-			expect([.rows[].comm] | index("sleeper"); "rows: \([.rows[].comm])")' --arg state $state
+			expect([.rows[].comm] | index("blocked"); "rows: \([.rows[].comm])")' --arg state $state
 		kill "$PID"
 	done
 }
@@ -36,7 +36,7 @@ load lib
 	start_sleeper pipe
 	dwell offcpu --json -d 0.5 -p "$PID" --by thread >"$T/out"
 	check "$T/out" '.duration_ns as $duration |
-		[.rows[] | select(.comm == "sleeper")] as $rows |
+		[.rows[] | select(.comm == "blocked")] as $rows |
 		expect(($rows | length) == 1; "\($rows | length) rows"),
 		near("time"; $rows[0].total_ns; $duration; 0.001; 0),
 		expect($rows[0].state == "pipe"; "state \($rows[0].state)")'

@@ -131,7 +131,9 @@ oracle() { # mode function [options…]
 		[ -s "$T/$where" ]
 		! grep -vqE '^[^;]+(;[^;]+)* [0-9]+$' "$T/$where" || fail_with "malformed:" "$T/$where"
 	done
-	! grep -qE '\[(lock|sync)\]' "$T/none"
+	if grep -qE '\[(lock|sync)\]' "$T/none"; then
+		fail_with "a state without --state-frame:" "$T/none"
+	fi
 	grep -qE '^[^;]+;\[lock\];.*wait__measure' "$T/root"
 	grep -qE '^[^;]+;.*wait__measure.*;\[lock\] [0-9]+$' "$T/leaf"
 	sum=$(awk '/;\[lock\];/ { n += $NF } END { print n }' "$T/root")

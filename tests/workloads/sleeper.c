@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * sleeper [STATE]: a thread named "sleeper" blocks in STATE (pipe, lock, sync, net, poll, sleep)
+ * sleeper [STATE]: a thread named "blocked" blocks in STATE (pipe, lock, sync, net, poll, sleep)
  * and stays so until the process gets SIGTERM. Prints "ready PID TID" once it surely is blocked.
  */
 #include "workload.h"
@@ -73,7 +73,7 @@ static void *sleeper__thread(void *arg)
 {
 	struct sleeper *s = arg;
 
-	prctl(PR_SET_NAME, "sleeper");
+	prctl(PR_SET_NAME, "blocked");
 	atomic_store(&s->tid, workload__tid());
 	s->block(s);
 	return NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * waits MODE [COUNT [MS]]: a thread named "victim" waits COUNT times (200) for about MS ms (5) in
- * one known state, and one JSON object on stdout says what it measured. "waits --list" lists the
- * modes. Exit status 77: this machine can't provoke that state. With WAITS_LINGER in the environment
- * it stays for half a minute after that, so that its symbols can be looked up.
+ * one known state, and one JSON object on stdout says what it measured. `waits --list` lists the
+ * modes. Exit status 77: this machine can't provoke that state. With WAITS_LINGER in the
+ * environment it stays for half a minute after that, so that its symbols can be looked up.
  *
  * How it works is told in waits.h.
  */

@@ -58,11 +58,25 @@ const char *accounts__comm(const struct accounts *a, uint32_t tid)
 	return name ? name->comm : NULL;
 }
 
+static uint64_t accounts__wall(const struct thread_rec *rec)
+{
+	uint64_t wall = 0;
+
+	for (int i = STATE_NONE + 1; i < NR_STATES; i++)
+		wall += rec->ns[i];
+	return wall;
+}
+
 int accounts__add(struct accounts *a, const struct thread_rec *rec)
 {
-	struct account *account = accounts__get(a, rec);
+	uint64_t wall = accounts__wall(rec);
+	struct account *account;
 
+	/* Threads that did not match all along, and those that were dead before, have no time. */
+	if (!wall)
+		return 0;
 	accounts__name(a, rec);
+	account = accounts__get(a, rec);
 	if (!account && a->n < a->max)
 		return -ENOMEM;
 	if (!account) {
@@ -80,10 +94,9 @@ int accounts__add(struct accounts *a, const struct thread_rec *rec)
 		account->threads++;
 	if (rec->flags & THREAD_EXITED)
 		account->exited++;
-	for (int i = STATE_NONE + 1; i < NR_STATES; i++) {
+	for (int i = STATE_NONE + 1; i < NR_STATES; i++)
 		account->ns[i] += rec->ns[i];
-		account->wall_ns += rec->ns[i];
-	}
+	account->wall_ns += wall;
 	return 0;
 }
 
