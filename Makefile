@@ -44,7 +44,7 @@ SAN_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)
 
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/test_*.c))
-BPF_TEST_SKELS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
+BPF_TEST_SKELS := $(foreach v,$(VARIANTS),$(patsubst %.bpf.c,$(B)/%.$v.skel.h,$(wildcard tests/bpf/*.bpf.c)))
 WORKLOADS := $(patsubst %.c,$(B)/%,$(wildcard tests/workloads/*.c))
 MAN := $(patsubst user/man/%.8.scd,$(B)/man/dwell-%.8,$(filter-out %/dwell.8.scd,$(wildcard user/man/*.8.scd))) \
        $(patsubst user/man/%.8.scd,$(B)/man/%.8,$(wildcard user/man/dwell.8.scd))
@@ -138,16 +138,18 @@ $(B)/gen/version.h: FORCE
 
 skels: $(SKELS)
 
+# Variant, directory of the sources, directory for the skeletons.
 define bpf_variant
-$(B)/bpf/%.$(1).o: bpf/%.bpf.c | $(B)/.checked
+$(B)/$(2)/%.$(1).o: $(2)/%.bpf.c | $(B)/.checked
 	$$(call say,BPF,$$< ($(1)))
 	$$(Q)$(CLANG) $(BPF_FLAGS) $(BPF_FLAGS_$(1)) -c -o $$@ $$<
 
-$(B)/skel/%.$(1).skel.h: $(B)/bpf/%.$(1).bpf.o
+$(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o
 	$$(call say,SKEL,$$@)
 	$$(Q)$(BPFTOOL) gen skeleton $$< name $$*_$(1) > $$@
 endef
-$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v)))
+$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,bpf,$(B)/skel)))
+$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,tests/bpf,$(B)/tests/bpf)))
 
 # Linking drops what the loader doesn't need: an object shrinks tenfold.
 $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
@@ -169,16 +171,8 @@ $(BPF_TESTS): $(B)/%: %.c $(B)/san/libdwell.a | $(GENERATED) $(BPF_TEST_SKELS)
 	$(Q)$(CC) $(SAN_CFLAGS) $(USER_FLAGS) $(DEP) -I$(B)/tests/bpf $(call own,CFLAGS) $(LDFLAGS) \
 		-o $@ $< $(B)/san/libdwell.a -lcmocka $(LIBS) $(call own,LDFLAGS)
 
-$(B)/tests/bpf/%.o: tests/bpf/%.bpf.c | $(B)/.checked
-	$(call say,BPF,$<)
-	$(Q)$(CLANG) $(BPF_FLAGS) $(BPF_FLAGS_btf) $(call own,CFLAGS) -c -o $@ $<
-
 $(B)/tests/bpf/%.bpf.o: $(B)/tests/bpf/%.o
 	$(Q)$(BPFTOOL) gen object $@ $<
-
-$(B)/tests/bpf/%.skel.h: $(B)/tests/bpf/%.bpf.o
-	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 	$(call say,CC,$<)

@@ -28,6 +28,7 @@
 /* include/uapi/linux/futex.h */
 #define FUTEX_CMD_MASK 0x7f
 #define FUTEX_PRIVATE 128
+#define FUTEX_CLOCK_REALTIME 256
 #define FUTEX_WAIT 0
 #define FUTEX_LOCK_PI 6
 #define FUTEX_WAIT_BITSET 9
@@ -50,6 +51,7 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define EPHEMERAL_PORTS 32768 /* net.ipv4.ip_local_port_range's default begin */
 
 /* The open file behind @task's descriptor @fd, or NULL. */
 static __always_inline struct file *cause__file(struct task_struct *task, u64 fd)
@@ -85,18 +87,38 @@ static __always_inline bool futex__is_pi(u32 cmd)
 	return cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2;
 }
 
-/* Fingerprint of a futex wait: id is the address, id2 the value or, for locks, the holder. */
+/*
+ * glibc's rwlock waits for 2 or 3 by the realtime clock, without a time-out; its mutexes use that
+ * operation only with a time-out, and Rust's only without that clock.
+ */
+static __always_inline bool futex__is_rwlock(u32 op, u32 val, bool timeout)
+{
+	return (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && (op & FUTEX_CLOCK_REALTIME) &&
+	       (val == 3 || (val == 2 && !timeout));
+}
+
+/* 2 is "locked, with waiters" in glibc, in Rust's std and in parking_lot. */
+static __always_inline bool futex__is_mutex(u32 op, u32 val, bool timeout)
+{
+	u32 cmd = op & FUTEX_CMD_MASK;
+
+	return val == 2 && (cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET) &&
+	       !futex__is_rwlock(op, val, timeout);
+}
+
+/* Fingerprint of a futex wait: id is the address, id2 the value and, for locks, the holder. */
 static __always_inline void cause__print_futex(struct clock_memo *m, const struct syscall_regs *regs,
 					       bool current)
 {
-	u32 op = regs->arg[1], cmd = op & FUTEX_CMD_MASK, val = regs->arg[2];
+	u32 op = regs->arg[1], val = regs->arg[2];
+	bool timeout = regs->arg[3] != 0;
 
-	m->word |= WORD_ARG(op);
+	m->word |= WORD_ARG(op) | (timeout ? 0 : WORD_ZERO_ARG);
 	m->id = regs->arg[0];
 	m->id2 = val;
-	if ((cmd == FUTEX_WAIT && val == 2) || (cmd == FUTEX_WAIT_BITSET && val == 2) ||
-	    futex__is_pi(cmd))
-		m->id2 |= current ? (u64)cause__owner(m->id) << 32 : 0;
+	if (current &&
+	    (futex__is_mutex(op, val, timeout) || futex__is_pi(op & FUTEX_CMD_MASK)))
+		m->id2 |= (u64)cause__owner(m->id) << 32;
 }
 
 static __always_inline void cause__print_fd(struct clock_memo *m, struct task_struct *task, u64 fd)
@@ -122,7 +144,9 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		return;
 	}
 	if (clk->klock) {
+		compat__syscall(task, &regs);
 		m->word |= WORD_KLOCK | WORD_ARG(clk->klock_flags);
+		m->word |= (u64)regs.nr < NR_SYSCALLS ? regs.nr : SYSCALL_NONE;
 		m->id = clk->klock;
 		return;
 	}
@@ -150,9 +174,6 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 	case CLASS_FCNTL:
 		m->word |= WORD_ARG(regs.arg[1]);
 		cause__print_fd(m, task, regs.arg[0]);
-		break;
-	case CLASS_PATH:
-		m->word |= WORD_ARG(task_state);
 		break;
 	case CLASS_FUTEX:
 		cause__print_futex(m, &regs, current);
@@ -185,8 +206,10 @@ static __always_inline void cause__inet(struct cause *c, struct sock *sk, u16 fa
 	u64 addr[2] = {};
 
 	port = (dport >> 8) | (dport << 8);
-	/* The lower port is the service's, the other one was given at random. */
-	c->key.aux = num && (!port || num < port) ? num | SOCK_LOCAL_PORT : port;
+	/* A service's port is below those that clients are given at random. */
+	c->key.aux = port;
+	if (num && (!port || (num < EPHEMERAL_PORTS && num < port)))
+		c->key.aux = num | SOCK_LOCAL_PORT;
 	if (family == AF_INET) {
 		c->key.kind = CAUSE_IN4;
 		c->key.id = BPF_CORE_READ(sk, __sk_common.skc_daddr);
@@ -267,12 +290,15 @@ static __always_inline u32 cause__inode(struct cause *c, struct file *file, u64 
 }
 
 /*
- * Which primitive a futex wait belongs to, by operation and expected value, as glibc (2.34 and
- * later), Rust's std and parking_lot use them: 2 is "locked, with waiters" everywhere.
+ * Which primitive a futex wait belongs to, by operation and expected value. @last: the thread's wait
+ * before. A barrier counts its rounds in the word, so that once it waits for 2 like a mutex does:
+ * but without an owner, and right after another wait for the same word.
  */
-static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo *m)
+static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo *m,
+					const struct clock_memo *last)
 {
 	u32 op = m->word >> WORD_FD_SHIFT, cmd = op & FUTEX_CMD_MASK, val = m->id2;
+	bool timeout = !(m->word & WORD_ZERO_ARG);
 
 	c->key.id = m->id;
 	c->key.id2 = m->id2 >> 32;
@@ -286,18 +312,20 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 		c->key.id2 = val & FUTEX_TID_MASK;
 		return STATE_LOCK;
 	}
-	if ((cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET) && val == 2) {
+	if (futex__is_mutex(op, val, timeout) &&
+	    (c->key.id2 || last->id != m->id || last->state != STATE_SYNC)) {
 		c->key.kind = CAUSE_MUTEX;
 		return STATE_LOCK;
 	}
 	c->key.id2 = 0;
-	if (cmd == FUTEX_WAIT_BITSET && val == 3) {
+	if (futex__is_rwlock(op, val, timeout)) {
 		c->key.kind = CAUSE_RWLOCK;
 		return STATE_LOCK;
 	}
 	if (cmd == FUTEX_WAIT_BITSET && !(op & FUTEX_PRIVATE) && val > 3) {
-		c->key.kind = CAUSE_JOIN; /* the word is the thread's TID until the kernel clears it */
-		c->key.id2 = val;
+		/* The word is the thread's TID until the kernel clears it: a lock of its own each. */
+		c->key.kind = CAUSE_JOIN;
+		c->key.id = 0;
 		return STATE_SYNC;
 	}
 	c->key.kind = (cmd == FUTEX_WAIT_BITSET && !val) || cmd == FUTEX_WAIT_REQUEUE_PI ?
@@ -313,7 +341,8 @@ static __always_inline u32 cause__plain(struct cause *c, enum cause_kind kind, u
 }
 
 /* The state of a thread that is blocked in system call @nr; the key's kind and ids on the way. */
-static __always_inline u32 cause__syscall(struct cause *c, const struct clock_memo *m, u32 nr)
+static __always_inline u32 cause__syscall(struct cause *c, const struct clock_memo *m,
+					  const struct clock_memo *last, u32 nr)
 {
 	u32 class = config.syscall_class[nr & (NR_SYSCALLS - 1)];
 	struct file *file = (void *)m->id;
@@ -331,10 +360,9 @@ static __always_inline u32 cause__syscall(struct cause *c, const struct clock_me
 		cause__inode(c, file, m->id2);
 		return cause__plain(c, CAUSE_FLOCK, STATE_LOCK);
 	case CLASS_PATH:
-		/* File systems wait without being interruptible; opening a FIFO is. */
-		return arg & TASK_INTERRUPTIBLE ? STATE_PIPE : STATE_FS;
+		return STATE_FS;
 	case CLASS_FUTEX:
-		return cause__futex(c, m);
+		return cause__futex(c, m, last);
 	case CLASS_FUTEX_WAIT:
 		c->key.id = m->id;
 		return cause__plain(c, CAUSE_FUTEX, STATE_SYNC);
@@ -360,7 +388,8 @@ static __always_inline u32 cause__syscall(struct cause *c, const struct clock_me
 	return STATE_OTHER;
 }
 
-static __always_inline u32 cause__state(struct cause *c, const struct clock_memo *m)
+static __always_inline u32 cause__state(struct cause *c, const struct clock_memo *m,
+					const struct clock_memo *last)
 {
 	u32 nr = m->word & 0xffff, state;
 	bool iowait = m->word & WORD_IOWAIT;
@@ -375,7 +404,6 @@ static __always_inline u32 cause__state(struct cause *c, const struct clock_memo
 	if (m->word & WORD_KLOCK) {
 		c->key.id = m->id;
 		c->key.aux = m->word >> WORD_FD_SHIFT;
-		c->key.syscall = SYSCALL_NONE;
 		return cause__plain(c, CAUSE_KLOCK, STATE_KLOCK);
 	}
 	if (m->word & WORD_KTHREAD) {
@@ -384,7 +412,7 @@ static __always_inline u32 cause__state(struct cause *c, const struct clock_memo
 	}
 	if (nr == SYSCALL_NONE)
 		return cause__plain(c, CAUSE_FAULT, iowait ? STATE_DISK : STATE_FAULT);
-	state = cause__syscall(c, m, nr);
+	state = cause__syscall(c, m, last, nr);
 	if (iowait && config.syscall_class[nr & (NR_SYSCALLS - 1)] != CLASS_URING)
 		return STATE_DISK;
 	return state;
@@ -406,7 +434,7 @@ static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bo
 	struct cause c = {};
 	bool fresh = false;
 
-	m->state = cause__state(&c, m);
+	m->state = cause__state(&c, m, &clk->memo);
 	m->slot = TALLY_NONE;
 	if (!tally)
 		return 0;

@@ -58,7 +58,7 @@ static __always_inline u32 compat__task_state(struct task_struct *task)
 /* Registers of an interrupted system call. */
 struct syscall_regs {
 	s64 nr; /* negative: not in a system call, or one of a 32-bit program */
-	u64 arg[3];
+	u64 arg[4];
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -67,6 +67,7 @@ struct syscall_regs {
 #define SYSCALL_ARG0(READ, regs) READ(regs, di)
 #define SYSCALL_ARG1(READ, regs) READ(regs, si)
 #define SYSCALL_ARG2(READ, regs) READ(regs, dx)
+#define SYSCALL_ARG3(READ, regs) READ(regs, r10)
 
 static __always_inline bool compat__is_32bit(struct task_struct *task)
 {
@@ -78,6 +79,7 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 #define SYSCALL_ARG0(READ, regs) READ(regs, user_regs.regs[0])
 #define SYSCALL_ARG1(READ, regs) READ(regs, user_regs.regs[1])
 #define SYSCALL_ARG2(READ, regs) READ(regs, user_regs.regs[2])
+#define SYSCALL_ARG3(READ, regs) READ(regs, user_regs.regs[3])
 
 static __always_inline bool compat__is_32bit(struct task_struct *task)
 {
@@ -91,6 +93,7 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 		(out)->arg[0] = SYSCALL_ARG0(READ, regs);  \
 		(out)->arg[1] = SYSCALL_ARG1(READ, regs);  \
 		(out)->arg[2] = SYSCALL_ARG2(READ, regs);  \
+		(out)->arg[3] = SYSCALL_ARG3(READ, regs);  \
 	} while (0)
 
 /* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */

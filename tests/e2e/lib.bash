@@ -101,8 +101,11 @@ start_sleeper() {
 check() {
 	local faults
 
-	faults=$(jq -r -L "$BATS_TEST_DIRNAME" "${@:3}" "include \"check\"; $2" "$1") ||
+	# callers may run without `set -e`
+	if ! faults=$(jq -r -L "$BATS_TEST_DIRNAME" "${@:3}" "include \"check\"; $2" "$1"); then
 		fail_with "jq cannot evaluate this on $1: $2"
+		return 1
+	fi
 	[ -z "$faults" ] || fail_with "$faults"
 }
 

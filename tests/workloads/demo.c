@@ -11,9 +11,10 @@
  */
 #include "workload.h"
 
-#define CHECKOUTS    3
-#define REPORTS_MAX  64
-#define LEDGER_BLOCK (64 * 1024)
+#define CHECKOUTS     5
+#define REPORTS_MAX   64
+#define LEDGER_BLOCK  (64 * 1024)
+#define LEDGER_BLOCKS 32 /* written one by one, with the mutex held */
 
 struct shop {
 	_Atomic bool closed;
@@ -50,10 +51,10 @@ static void *ledger(void *arg)
 	memset(block, '1', sizeof(block));
 	while (shop__open(shop)) {
 		pthread_mutex_lock(&shop->orders);
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < LEDGER_BLOCKS; i++)
 			append(fd, block, sizeof(block), &offset);
 		pthread_mutex_unlock(&shop->orders);
-		workload__sleep(2 * WORKLOAD_MSEC);
+		workload__sleep(WORKLOAD_MSEC);
 	}
 	close(fd);
 	return NULL;
@@ -80,8 +81,10 @@ static void *journal(void *arg)
 	int fd = create(shop->journal);
 	off_t offset = 0;
 
-	while (shop__open(shop))
+	while (shop__open(shop)) {
 		append(fd, line, sizeof(line), &offset);
+		workload__burn(100000);
+	}
 	close(fd);
 	return NULL;
 }

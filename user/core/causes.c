@@ -71,7 +71,6 @@ static bool causes__private(const struct tally_key *key)
 	case CAUSE_ROBUST:
 	case CAUSE_RWLOCK:
 	case CAUSE_COND:
-	case CAUSE_JOIN:
 	case CAUSE_FUTEX:
 		return true;
 	}
@@ -199,7 +198,8 @@ enum dwell_exit causes__culprits(struct session *s, uint64_t row, struct table_l
 			continue;
 		}
 		culprits[used].pid = t[i].key.id;
-		culprits[used].comm = names__task(&s->object, &t[i].key, &s->arena);
+		culprits[used].comm = names__task(&s->object, session__accounts(s), &t[i].key,
+						  &s->arena);
 		if (!culprits[used].comm)
 			return err__fail("no memory for the report");
 		culprits[used++].total_ns = t[i].hist->sum;

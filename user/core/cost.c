@@ -43,7 +43,12 @@ static void cost__read(struct cost *c, const struct object *o)
 			continue;
 		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
 			continue;
-		c->missed += info.recursion_misses;
+		/*
+		 * A contended lock inside an interrupt inside the program for another one: that is a
+		 * spinlock, which the program would not have looked at.
+		 */
+		if (strncmp(bpf_program__name(prog), "on_contention", 13))
+			c->missed += info.recursion_misses;
 		if (c->programs == COST_PROGRAMS)
 			continue;
 		c->program[c->programs++] = (struct cost_program){

@@ -116,6 +116,8 @@ static const char *names__inet(const struct tally_key *key, const char *call, st
 	memcpy(addr, &key->id, 8);
 	memcpy(addr + 8, &key->id2, 8);
 	inet_ntop(v6 ? AF_INET6 : AF_INET, addr, host, sizeof(host));
+	if ((key->aux & SOCK_LOCAL_PORT) && !key->id && !key->id2)
+		return arena__printf(arena, "%s port %u", call, port);
 	if (key->aux & SOCK_LOCAL_PORT)
 		return arena__printf(arena, "%s port %u, peer %s%s%s", call, port, v6 ? "[" : "", host,
 				     v6 ? "]" : "");
@@ -142,12 +144,15 @@ static bool names__writes(unsigned int nr)
 	       nr == SYS_tee || nr == SYS_vmsplice;
 }
 
-static const char *names__pipe(const struct tally_key *key, uint32_t tgid, const char *call,
-			       struct arena *arena)
+static const char *names__pipe(const struct object *o, const struct tally_key *key, uint32_t tgid,
+			       const char *call, struct arena *arena)
 {
 	char comm[THREAD_COMM + 1];
+	struct name name;
 	uint32_t peer;
 
+	if (names__kept(o, key, &name) && name.text[0])
+		return arena__printf(arena, "%s %s", call, names__path(&name, arena));
 	if (!tgid || proc__pipe_peer(key->id, tgid, !names__writes(key->syscall), &peer))
 		return arena__printf(arena, "%s pipe:[%" PRIu64 "]", call, (uint64_t)key->id);
 	proc__comm(peer, comm);
@@ -197,24 +202,32 @@ static const char *names__klock_type(uint32_t flags)
 	return flags & LCB_F_READ ? "kernel rwsem (read)" : "kernel rwsem (write)";
 }
 
-const char *names__task(const struct object *o, const struct tally_key *key, struct arena *arena)
+const char *names__task(const struct object *o, const struct accounts *accounts,
+			const struct tally_key *key, struct arena *arena)
 {
+	const char *known = accounts__comm(accounts, (uint32_t)key->id);
+	char comm[THREAD_COMM + 1];
 	struct name name;
 
 	if (key->id2)
 		return "(others, earlier)";
 	if (!key->id)
 		return "(idle: the CPU was waking up)";
+	/* What the kernel side kept is from the first time: an exec may have come since. */
+	if (known)
+		return arena__printf(arena, "%s", known);
+	if (!proc__comm((uint32_t)key->id, comm))
+		return arena__printf(arena, "%s", comm);
 	if (!names__kept(o, key, &name))
 		return "?";
 	name.text[THREAD_COMM] = '\0';
 	return arena__printf(arena, "%s", name.text);
 }
 
-static const char *names__culprit(const struct object *o, const struct tally_key *key,
-				  struct arena *arena)
+static const char *names__culprit(const struct object *o, const struct accounts *accounts,
+				  const struct tally_key *key, struct arena *arena)
 {
-	const char *task = names__task(o, key, arena);
+	const char *task = names__task(o, accounts, key, arena);
 
 	if (!task || !key->id || key->id2)
 		return task;
@@ -252,7 +265,7 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_SOCK:
 		return arena__printf(arena, "%s socket of family %u", call, key->aux);
 	case CAUSE_PIPE:
-		return names__pipe(key, tgid, call, arena);
+		return names__pipe(o, key, tgid, call, arena);
 	case CAUSE_MUTEX:
 	case CAUSE_PI:
 	case CAUSE_ROBUST:
@@ -262,13 +275,14 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_COND:
 		return arena__printf(arena, "condition variable or semaphore 0x%" PRIx64, addr);
 	case CAUSE_JOIN:
-		return arena__printf(arena, "end of thread %u", (uint32_t)key->id2);
+		return "the end of a thread";
 	case CAUSE_FUTEX:
 		return arena__printf(arena, "futex 0x%" PRIx64, addr);
 	case CAUSE_CHILD:
 		return arena__printf(arena, "child process (%s)", call);
 	case CAUSE_KLOCK:
-		return arena__printf(arena, "%s 0x%" PRIx64, names__klock_type(key->aux), addr);
+		return arena__printf(arena, "%s 0x%" PRIx64 "%s%s", names__klock_type(key->aux), addr,
+				     *call ? " in " : "", call);
 	case CAUSE_FAULT:
 		return "page fault";
 	case CAUSE_STOP:
@@ -276,7 +290,7 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_KTHREAD:
 		return "kernel thread";
 	case CAUSE_TASK:
-		return names__culprit(o, key, arena);
+		return names__culprit(o, accounts, key, arena);
 	case CAUSE_SYSCALL:
 	case CAUSE_IPC:
 	case CAUSE_POLL:

@@ -21,7 +21,8 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 			 const struct tally_key *key, uint32_t tgid, struct arena *arena);
 
 /* The command name behind a key of kind CAUSE_TASK. NULL without memory. */
-const char *names__task(const struct object *o, const struct tally_key *key, struct arena *arena);
+const char *names__task(const struct object *o, const struct accounts *accounts,
+			const struct tally_key *key, struct arena *arena);
 
 /* The path of an account's cgroup, or its id if its process is gone. NULL without memory. */
 const char *names__cgroup(const struct account *account, struct arena *arena);

@@ -27,17 +27,18 @@ static ssize_t proc__slurp(const char *path, char *buf, size_t size)
 	return n;
 }
 
-void proc__comm(uint32_t tid, char comm[THREAD_COMM + 1])
+int proc__comm(uint32_t tid, char comm[THREAD_COMM + 1])
 {
 	char path[64], buf[THREAD_COMM + 2];
 
 	snprintf(path, sizeof(path), "/proc/%u/comm", tid);
 	if (proc__slurp(path, buf, sizeof(buf)) <= 0) {
 		str__copy(comm, THREAD_COMM + 1, "?");
-		return;
+		return -ESRCH;
 	}
 	buf[strcspn(buf, "\n")] = '\0';
 	str__copy(comm, THREAD_COMM + 1, buf);
+	return 0;
 }
 
 int proc__tgid(uint32_t tid, uint32_t *tgid)

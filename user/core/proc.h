@@ -8,8 +8,11 @@
 
 #include "thread.h"
 
-/* The command name of thread @tid; "?" if it is gone. True bytes: print with str__printable(). */
-void proc__comm(uint32_t tid, char comm[THREAD_COMM + 1]);
+/*
+ * The command name of thread @tid, or "?" and -ESRCH if it is gone. True bytes: print with
+ * str__printable().
+ */
+int proc__comm(uint32_t tid, char comm[THREAD_COMM + 1]);
 
 /* The process that thread @tid belongs to. 0, -ESRCH, or -errno. */
 int proc__tgid(uint32_t tid, uint32_t *tgid);

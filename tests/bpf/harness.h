@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * Runs the programs of tests/bpf/<name>.bpf.c, in both variants, by the kernel's test run.
+ *
+ * They are raw tracepoint programs: these run on any kernel that dwell supports, under the same
+ * rules as its hooks (not sleepable), take numbers as arguments, and run in the driver's context.
+ * They answer in a struct that they keep in the section ".data.test".
+ */
+#ifndef TESTS_BPF_HARNESS_H
+#define TESTS_BPF_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+
+#include "config.h"
+#include "cpu_stat.h"
+
+struct harness_variant {
+	const void *(*elf)(size_t *size);
+	int raw;
+};
+
+struct harness {
+	const struct harness_variant *variant;
+	struct bpf_object *obj;
+	struct window *window;
+	void *answer;
+};
+
+/* The same test for both variants, in a list of tests; needs `btf` and `raw` in sight. */
+#define HARNESS_BOTH(f)                                                                            \
+	{#f "_btf", f, harness__setup, harness__teardown, (void *)&btf},                           \
+	{                                                                                          \
+#f "_raw", f, harness__setup, harness__teardown, (void *)&raw                      \
+	}
+
+/* What the verifier says is shown only if it says no. */
+static inline int harness__print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return level == LIBBPF_WARN ? vfprintf(stderr, fmt, ap) : 0;
+}
+
+static inline void *harness__map_memory(struct harness *h, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(h->obj, name);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size;
+	void *p;
+
+	assert_non_null(map);
+	size = (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map);
+	p = mmap(NULL, (size + page - 1) / page * page, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 bpf_map__fd(map), 0);
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+/* Closes the object; another may be started. Its few mappings go with the process. */
+static inline void harness__stop(struct harness *h)
+{
+	bpf_object__close(h->obj);
+	h->obj = NULL;
+}
+
+/* A test's state: the variant becomes a harness, which goes also if the test fails. */
+static inline int harness__setup(void **state)
+{
+	struct harness *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -1;
+	h->variant = *state;
+	*state = h;
+	return 0;
+}
+
+static inline int harness__teardown(void **state)
+{
+	harness__stop(*state);
+	free(*state);
+	return 0;
+}
+
+/* Between open and load the maps can be sized. */
+static inline void harness__open(struct harness *h, const struct config *config)
+{
+	struct bpf_map *map;
+	size_t size = 0;
+	const void *elf;
+
+	libbpf_set_print(harness__print);
+	elf = h->variant->elf(&size);
+	h->obj = bpf_object__open_mem(elf, size, NULL);
+	assert_non_null(h->obj);
+	map = bpf_object__find_map_by_name(h->obj, ".rodata.core");
+	if (map && config)
+		assert_int_equal(bpf_map__set_initial_value(map, config, sizeof(*config)), 0);
+}
+
+static inline void harness__size(struct harness *h, const char *name, uint32_t entries)
+{
+	assert_int_equal(
+		bpf_map__set_max_entries(bpf_object__find_map_by_name(h->obj, name), entries), 0);
+}
+
+static inline void harness__load(struct harness *h)
+{
+	assert_int_equal(bpf_object__load(h->obj), 0);
+	h->answer = harness__map_memory(h, ".data.test");
+	h->window = harness__map_memory(h, ".data.core");
+	h->window->last = UINT32_MAX;
+}
+
+static inline void harness__start(struct harness *h, const struct config *config)
+{
+	harness__open(h, config);
+	harness__load(h);
+}
+
+static inline int harness__map_fd(struct harness *h, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(h->obj, name);
+}
+
+static inline int harness__prog_fd(struct harness *h, const char *name)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(h->obj, name);
+
+	assert_non_null(prog);
+	return bpf_program__fd(prog);
+}
+
+#define HARNESS_ARGS 6
+
+/* What the program returned. */
+static inline int harness__run_fd(int fd, const uint64_t args[HARNESS_ARGS])
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args,
+		    .ctx_size_in = HARNESS_ARGS * sizeof(*args));
+
+	assert_int_equal(bpf_prog_test_run_opts(fd, &opts), 0);
+	return (int)opts.retval;
+}
+
+/* harness__run(h, "program", up to HARNESS_ARGS numbers) */
+#define harness__run(h, name, ...)                                                                 \
+	harness__run_fd(harness__prog_fd(h, name), (uint64_t[HARNESS_ARGS]){__VA_ARGS__})
+
+/* Moves to the next epoch, which begins at @at. */
+static inline void harness__cut(struct harness *h, uint64_t at)
+{
+	struct window *w = h->window;
+
+	if (!w->epoch)
+		w->run_start = at;
+	w->start[(w->epoch + 1) & 3] = at;
+	w->epoch++;
+}
+
+static inline uint64_t harness__loss(struct harness *h, enum loss_reason reason)
+{
+	int cpus = libbpf_num_possible_cpus(), fd = harness__map_fd(h, "cpu_stats");
+	struct cpu_stat *stats;
+	uint32_t zero = 0;
+	uint64_t sum = 0;
+
+	assert_true(cpus > 0);
+	stats = calloc((size_t)cpus, sizeof(*stats));
+	assert_non_null(stats);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, stats), 0);
+	for (int i = 0; i < cpus; i++)
+		sum += stats[i].loss[reason];
+	free(stats);
+	return sum;
+}
+
+static inline uint64_t harness__losses(struct harness *h)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < NR_LOSSES; i++)
+		sum += harness__loss(h, (enum loss_reason)i);
+	return sum;
+}
+
+/* xorshift64*: the same numbers everywhere. @seed != 0 */
+static inline uint64_t harness__random(uint64_t *seed)
+{
+	*seed ^= *seed >> 12;
+	*seed ^= *seed << 25;
+	*seed ^= *seed >> 27;
+	return *seed * 0x2545f4914f6cdd1dULL;
+}
+
+/* Runs the tests of main(), or says in TAP why it can't. */
+#define harness__main(tests)                                                                       \
+	(geteuid() ? (puts("1..1\nok 1 all of it # skip needs root"), 0)                           \
+		   : cmocka_run_group_tests(tests, NULL, NULL))
+
+#endif
