@@ -18,8 +18,7 @@ static __always_inline u32 offcpu__slot(struct clock *clk, u32 state)
 }
 
 /* The tracepoint is before the switch: the stack in use is still that of the thread that leaves. */
-static __always_inline void sched__left(void *ctx, struct clock *clk,
-					struct task_struct *task)
+static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
 {
 	clk->stack = stack__ids(ctx);
 	if (config.user_stacks)

@@ -32,8 +32,7 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 {
 	struct culprit_log *log = culprit__log();
 
-	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) ||
-	    seg->total < config.min_ns)
+	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) || seg->total < config.min_ns)
 		return;
 	tally__add(runq__slot(clk, seg->state), seg->epoch, seg->inside, seg->total);
 	if (log)

@@ -14,7 +14,7 @@
 	X(CAUSE_IN6, "socket", "IPv6 address in id and id2, ports")                                \
 	X(CAUSE_UNIX, "socket", "an address's or inode's identity; name: path")                    \
 	X(CAUSE_SOCK, "socket", "other families: inode, -, family")                                \
-	X(CAUSE_PIPE, "pipe", "inode, device; name: path of a FIFO")                                                             \
+	X(CAUSE_PIPE, "pipe", "inode, device; name: path of a FIFO")                               \
 	X(CAUSE_TTY, "tty", "inode, device; name: path")                                           \
 	X(CAUSE_ANON, "anon", "file operations; name: [eventfd]…")                                 \
 	X(CAUSE_MUTEX, "mutex", "user address, holder's TID in its PID namespace (0: unknown)")    \
@@ -23,7 +23,7 @@
 	X(CAUSE_RWLOCK, "rwlock", "user address")                                                  \
 	X(CAUSE_FLOCK, "flock", "inode, device; name: path")                                       \
 	X(CAUSE_COND, "cond", "user address: condition variable or semaphore")                     \
-	X(CAUSE_JOIN, "join", "-: a thread is waited for once")                                      \
+	X(CAUSE_JOIN, "join", "-: a thread is waited for once")                                    \
 	X(CAUSE_FUTEX, "futex", "user address: barrier, once, or a word of the program's own")     \
 	X(CAUSE_IPC, "ipc", "")                                                                    \
 	X(CAUSE_CHILD, "child", "")                                                                \
@@ -41,7 +41,7 @@ enum cause_kind {
 #define X(id, ...) id,
 	DWELL_CAUSES(X)
 #undef X
-	NR_CAUSES,
+		NR_CAUSES,
 };
 
 /* How a blocked system call is sorted; filled per architecture by user space (core/syscalls.c). */

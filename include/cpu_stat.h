@@ -11,7 +11,7 @@
 #include "loss.h"
 
 struct cpu_stat {
-	__u64 events[NR_PROGS];	/* times that each program ran */
+	__u64 events[NR_PROGS]; /* times that each program ran */
 	__u64 loss[NR_LOSSES];
 };
 

@@ -21,7 +21,7 @@ enum loss_reason {
 #define X(id, ...) id,
 	DWELL_LOSSES(X)
 #undef X
-	NR_LOSSES,
+		NR_LOSSES,
 };
 
 #endif

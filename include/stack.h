@@ -7,9 +7,9 @@
 #include <linux/types.h>
 #endif
 
-#define STACK_FRAMES 127       /* PERF_MAX_STACK_DEPTH, the kernel's default limit */
-#define STACK_NONE 0xffffffffU /* not asked for, or the thread has none */
-#define STACK_LOST 0xfffffffeU /* counted as a loss */
+#define STACK_FRAMES 127         /* PERF_MAX_STACK_DEPTH, the kernel's default limit */
+#define STACK_NONE   0xffffffffU /* not asked for, or the thread has none */
+#define STACK_LOST   0xfffffffeU /* counted as a loss */
 
 /* tally_key.id of a wait that had begun before the run: no hook saw its stack. */
 #define STACK_NOT_SEEN ((__u64)STACK_NONE << 32 | STACK_NONE)

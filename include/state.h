@@ -30,7 +30,7 @@ enum dwell_state {
 #define X(id, ...) id,
 	DWELL_STATES(X)
 #undef X
-	NR_STATES, /* 16: a power of two, so that an index can be masked for the verifier */
+		NR_STATES, /* 16: a power of two, so that an index can be masked for the verifier */
 };
 
 #define STATE_MASK (NR_STATES - 1)

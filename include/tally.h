@@ -27,7 +27,7 @@ struct tally_key {
 _Static_assert(sizeof(struct tally_key) == 32, "no hidden padding: it is hashed");
 
 #define TALLY_ROW_CPU (1ULL << 63) /* tally_key.row with --by cpu: this and the CPU's number */
-#define TALLY_NONE 0xffffffffU /* no slot: the map is full, or nothing to tally */
+#define TALLY_NONE    0xffffffffU  /* no slot: the map is full, or nothing to tally */
 
 /* What a key's id stands for, captured when the key is first seen. */
 struct name_key {

@@ -16,42 +16,42 @@
 #include "cause.h"
 
 /* clock_memo.word: the system call's number, then what else decides. Never 0. */
-#define WORD_SET (1ULL << 63)
-#define WORD_IOWAIT (1ULL << 62)
-#define WORD_KTHREAD (1ULL << 61)
-#define WORD_FROZEN (1ULL << 60)
-#define WORD_KLOCK (1ULL << 59)
-#define WORD_ZERO_ARG (1ULL << 58)  /* the argument that would make it a poll is 0 */
-#define WORD_FD_SHIFT 24	    /* fcntl's command, the task's state */
-#define WORD_ARG(x) (((u64)(x) & 0xffffffff) << WORD_FD_SHIFT)
+#define WORD_SET      (1ULL << 63)
+#define WORD_IOWAIT   (1ULL << 62)
+#define WORD_KTHREAD  (1ULL << 61)
+#define WORD_FROZEN   (1ULL << 60)
+#define WORD_KLOCK    (1ULL << 59)
+#define WORD_ZERO_ARG (1ULL << 58) /* the argument that would make it a poll is 0 */
+#define WORD_FD_SHIFT 24           /* fcntl's command, the task's state */
+#define WORD_ARG(x)   (((u64)(x)&0xffffffff) << WORD_FD_SHIFT)
 
 /* include/uapi/linux/futex.h */
-#define FUTEX_CMD_MASK 0x7f
-#define FUTEX_PRIVATE 128
-#define FUTEX_CLOCK_REALTIME 256
-#define FUTEX_WAIT 0
-#define FUTEX_LOCK_PI 6
-#define FUTEX_WAIT_BITSET 9
+#define FUTEX_CMD_MASK        0x7f
+#define FUTEX_PRIVATE         128
+#define FUTEX_CLOCK_REALTIME  256
+#define FUTEX_WAIT            0
+#define FUTEX_LOCK_PI         6
+#define FUTEX_WAIT_BITSET     9
 #define FUTEX_WAIT_REQUEUE_PI 11
-#define FUTEX_LOCK_PI2 13
-#define FUTEX_TID_MASK 0x3fffffff
+#define FUTEX_LOCK_PI2        13
+#define FUTEX_TID_MASK        0x3fffffff
 
-#define F_SETLKW 7
+#define F_SETLKW     7
 #define F_OFD_SETLKW 38
 
 /* include/uapi/linux/stat.h, magic.h, socket.h */
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-#define S_IFREG 0100000
-#define S_IFBLK 0060000
-#define S_IFDIR 0040000
-#define S_IFCHR 0020000
-#define S_IFIFO 0010000
+#define S_IFMT              0170000
+#define S_IFSOCK            0140000
+#define S_IFREG             0100000
+#define S_IFBLK             0060000
+#define S_IFDIR             0040000
+#define S_IFCHR             0020000
+#define S_IFIFO             0010000
 #define ANON_INODE_FS_MAGIC 0x09041934
-#define AF_UNIX 1
-#define AF_INET 2
-#define AF_INET6 10
-#define EPHEMERAL_PORTS 32768 /* net.ipv4.ip_local_port_range's default begin */
+#define AF_UNIX             1
+#define AF_INET             2
+#define AF_INET6            10
+#define EPHEMERAL_PORTS     32768 /* net.ipv4.ip_local_port_range's default begin */
 
 /* The open file behind @task's descriptor @fd, or NULL. */
 static __always_inline struct file *cause__file(struct task_struct *task, u64 fd)
@@ -107,8 +107,8 @@ static __always_inline bool futex__is_mutex(u32 op, u32 val, bool timeout)
 }
 
 /* Fingerprint of a futex wait: id is the address, id2 the value and, for locks, the holder. */
-static __always_inline void cause__print_futex(struct clock_memo *m, const struct syscall_regs *regs,
-					       bool current)
+static __always_inline void cause__print_futex(struct clock_memo *m,
+					       const struct syscall_regs *regs, bool current)
 {
 	u32 op = regs->arg[1], val = regs->arg[2];
 	bool timeout = regs->arg[3] != 0;
@@ -116,8 +116,7 @@ static __always_inline void cause__print_futex(struct clock_memo *m, const struc
 	m->word |= WORD_ARG(op) | (timeout ? 0 : WORD_ZERO_ARG);
 	m->id = regs->arg[0];
 	m->id2 = val;
-	if (current &&
-	    (futex__is_mutex(op, val, timeout) || futex__is_pi(op & FUTEX_CMD_MASK)))
+	if (current && (futex__is_mutex(op, val, timeout) || futex__is_pi(op & FUTEX_CMD_MASK)))
 		m->id2 |= (u64)cause__owner(m->id) << 32;
 }
 
@@ -144,7 +143,9 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		return;
 	}
 	if (clk->klock) {
-		compat__syscall(task, &regs);
+		regs.nr = -1;
+		if (!(flags & PF_KTHREAD))
+			compat__syscall(task, &regs);
 		m->word |= WORD_KLOCK | WORD_ARG(clk->klock_flags);
 		m->word |= (u64)regs.nr < NR_SYSCALLS ? regs.nr : SYSCALL_NONE;
 		m->id = clk->klock;
@@ -194,7 +195,7 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 struct cause {
 	struct tally_key key;
 	struct file *file; /* whose path is the name, or NULL */
-	void *text;	   /* a name of @text_len bytes, or NULL */
+	void *text;        /* a name of @text_len bytes, or NULL */
 	u32 text_len;
 };
 
@@ -237,7 +238,8 @@ static __always_inline void cause__unix(struct cause *c, struct sock *sk)
 	c->key.id2 = 0;
 	c->text = (void *)addr + bpf_core_field_offset(struct unix_address, name) +
 		  bpf_core_field_offset(struct sockaddr_un, sun_path);
-	c->text_len = BPF_CORE_READ(addr, len) - bpf_core_field_offset(struct sockaddr_un, sun_path);
+	c->text_len =
+		BPF_CORE_READ(addr, len) - bpf_core_field_offset(struct sockaddr_un, sun_path);
 }
 
 static __always_inline void cause__socket(struct cause *c, struct file *file, u64 ino)
@@ -328,9 +330,9 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 		c->key.id = 0;
 		return STATE_SYNC;
 	}
-	c->key.kind = (cmd == FUTEX_WAIT_BITSET && !val) || cmd == FUTEX_WAIT_REQUEUE_PI ?
-			      CAUSE_COND :
-			      CAUSE_FUTEX;
+	c->key.kind = (cmd == FUTEX_WAIT_BITSET && !val) || cmd == FUTEX_WAIT_REQUEUE_PI
+			      ? CAUSE_COND
+			      : CAUSE_FUTEX;
 	return STATE_SYNC;
 }
 
@@ -420,7 +422,7 @@ static __always_inline u32 cause__state(struct cause *c, const struct clock_memo
 
 static __always_inline void cause__name(const struct cause *c)
 {
-	struct name_key key = { .id = c->key.id, .id2 = c->key.id2, .kind = c->key.kind };
+	struct name_key key = {.id = c->key.id, .id2 = c->key.id2, .kind = c->key.kind};
 
 	if (c->file)
 		name__path(&key, c->file);

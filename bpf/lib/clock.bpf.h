@@ -32,12 +32,12 @@ struct clock {
 	u32 epoch; /* of the last turn */
 	u32 slot;  /* tally of the open segment, or TALLY_NONE */
 	u64 row;
-	u64 klock;	/* sleeping kernel lock that it contends for: address or 0 */
+	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
 	u32 klock_flags;
-	u32 emitted;	/* the last epoch that was handed over */
+	u32 emitted;    /* the last epoch that was handed over */
 	u32 spill_slot; /* the segment that crossed into `epoch`, its tally… */
 	u32 pad;
-	u64 spill_ns;	/* …and its part in the epoch before */
+	u64 spill_ns; /* …and its part in the epoch before */
 	struct clock_memo memo;
 	u64 culprit; /* what culprit_slot is of */
 	u32 culprit_slot;
@@ -78,7 +78,8 @@ static __always_inline struct clock *clock__get(struct task_struct *task)
  */
 static __always_inline struct clock *clock__create(struct task_struct *task)
 {
-	struct clock *clk = bpf_task_storage_get(&clocks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct clock *clk =
+		bpf_task_storage_get(&clocks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (!clk)
 		loss__count(LOSS_THREAD);
@@ -152,8 +153,8 @@ static __noinline void clock__cross(struct clock *clk, u32 epoch)
 {
 	u32 before = epoch - 1, i;
 	bool adjacent = clk->epoch == before;
-	u64 part = clock__span(clock__later(clk->since, window__start(before)),
-			       window__start(epoch));
+	u64 part =
+		clock__span(clock__later(clk->since, window__start(before)), window__start(epoch));
 
 	for (i = 0; i < NR_STATES; i++) {
 		/* The bank that is reused holds epoch - 2's or older times: they are past. */
@@ -174,21 +175,26 @@ static __noinline void clock__cross(struct clock *clk, u32 epoch)
 	clk->epoch = epoch;
 }
 
-/* Ends the open segment at @now (told in @seg) and begins one in @state. */
+/*
+ * Ends the open segment at @now (told in @seg) and begins one in @state. Time never goes back: not
+ * behind the segment's begin, which another CPU may have read from a clock that was ahead, and not
+ * behind the epoch's, which is announced before it begins.
+ */
 static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, struct segment *seg)
 {
 	u32 epoch = window.epoch;
-	u64 since = clk->since;
+	u64 since = clk->since, from;
 
 	(*(volatile u32 *)&clk->seq)++;
 	compat__wmb();
 	if (unlikely(clk->epoch != epoch))
 		clock__cross(clk, epoch);
-	now = clock__later(now, window__start(epoch));
+	from = clock__later(since, window__start(epoch));
+	now = clock__later(now, from);
 	seg->state = clk->state;
 	seg->slot = clk->slot;
 	seg->epoch = epoch;
-	seg->inside = clock__span(clock__later(since, window__start(epoch)), now);
+	seg->inside = now - from;
 	seg->total = clock__span(clock__later(since, window.run_start), now);
 	*clock__bank(clk, epoch, clk->state) += seg->inside;
 	clk->state = state;
@@ -201,10 +207,13 @@ static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, s
 /* Sets a clock that no hook has turned yet; hooks that come at the same time win. */
 static __always_inline bool clock__start(struct clock *clk, u32 state, u32 slot, u64 now)
 {
-	clk->since = now;
+	u32 epoch = window.epoch;
+
+	clk->since = clock__later(now, window__start(epoch));
 	clk->slot = slot;
 	clk->spill_slot = TALLY_NONE;
-	clk->epoch = window.epoch;
+	clk->epoch = epoch;
+	clk->emitted = epoch ? epoch - 1 : 0; /* of what was before there is nothing to hand over */
 	return compat__claim(&clk->state, STATE_NONE, state);
 }
 

@@ -16,31 +16,31 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #ifdef DWELL_RAW
-#define SEC_TP(name) SEC("raw_tp/" name)
-#define SEC_TP_OPTIONAL(name) SEC("?raw_tp/" name)
-#define FIELD(p, field) BPF_CORE_READ(p, field)
+#define SEC_TP(name)               SEC("raw_tp/" name)
+#define SEC_TP_OPTIONAL(name)      SEC("?raw_tp/" name)
+#define FIELD(p, field)            BPF_CORE_READ(p, field)
 #define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD_PROBED(task, field)
 #else
-#define SEC_TP(name) SEC("tp_btf/" name)
-#define SEC_TP_OPTIONAL(name) SEC("?tp_btf/" name)
-#define FIELD(p, field) ((p)->field)
+#define SEC_TP(name)               SEC("tp_btf/" name)
+#define SEC_TP_OPTIONAL(name)      SEC("?tp_btf/" name)
+#define FIELD(p, field)            ((p)->field)
 #define TASK_BITFIELD(task, field) BPF_CORE_READ_BITFIELD(task, field)
 #endif
 
 /* Task states and flags, include/linux/sched.h. */
-#define TASK_RUNNING 0
+#define TASK_RUNNING       0
 #define TASK_INTERRUPTIBLE 0x1
-#define __TASK_STOPPED 0x4
-#define __TASK_TRACED 0x8
-#define TASK_DEAD 0x80
-#define TASK_FROZEN 0x8000 /* f5d39b020809, 6.1 */
-#define PF_IO_WORKER 0x10  /* 3bfe6106693b, 5.12 */
-#define PF_USER_WORKER 0x4000 /* 54e6842d0775, 6.4 */
-#define PF_KTHREAD 0x00200000
+#define __TASK_STOPPED     0x4
+#define __TASK_TRACED      0x8
+#define TASK_DEAD          0x80
+#define TASK_FROZEN        0x8000 /* f5d39b020809, 6.1 */
+#define PF_IO_WORKER       0x10   /* 3bfe6106693b, 5.12 */
+#define PF_USER_WORKER     0x4000 /* 54e6842d0775, 6.4 */
+#define PF_KTHREAD         0x00200000
 
 /* The state of a task that is not running just now: `state` became `__state` in 2f064a59a11f, 5.14. */
 static __always_inline u32 compat__task_state(struct task_struct *task)
@@ -62,8 +62,8 @@ struct syscall_regs {
 };
 
 #if defined(__TARGET_ARCH_x86)
-#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
-#define SYSCALL_NR(READ, regs) ((s64)READ(regs, orig_ax))
+#define TS_COMPAT                0x0002 /* arch/x86/include/asm/thread_info.h */
+#define SYSCALL_NR(READ, regs)   ((s64)READ(regs, orig_ax))
 #define SYSCALL_ARG0(READ, regs) READ(regs, di)
 #define SYSCALL_ARG1(READ, regs) READ(regs, si)
 #define SYSCALL_ARG2(READ, regs) READ(regs, dx)
@@ -74,8 +74,8 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 	return FIELD(task, thread_info.status) & TS_COMPAT;
 }
 #else
-#define TIF_32BIT (1 << 22) /* arch/arm64/include/asm/thread_info.h */
-#define SYSCALL_NR(READ, regs) ((s64)READ(regs, syscallno))
+#define TIF_32BIT                (1 << 22) /* arch/arm64/include/asm/thread_info.h */
+#define SYSCALL_NR(READ, regs)   ((s64)READ(regs, syscallno))
 #define SYSCALL_ARG0(READ, regs) READ(regs, user_regs.regs[0])
 #define SYSCALL_ARG1(READ, regs) READ(regs, user_regs.regs[1])
 #define SYSCALL_ARG2(READ, regs) READ(regs, user_regs.regs[2])
@@ -87,13 +87,13 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 }
 #endif
 
-#define SYSCALL_READ(READ, regs, out)                      \
-	do {                                               \
-		(out)->nr = SYSCALL_NR(READ, regs);        \
-		(out)->arg[0] = SYSCALL_ARG0(READ, regs);  \
-		(out)->arg[1] = SYSCALL_ARG1(READ, regs);  \
-		(out)->arg[2] = SYSCALL_ARG2(READ, regs);  \
-		(out)->arg[3] = SYSCALL_ARG3(READ, regs);  \
+#define SYSCALL_READ(READ, regs, out)                                                              \
+	do {                                                                                       \
+		(out)->nr = SYSCALL_NR(READ, regs);                                                \
+		(out)->arg[0] = SYSCALL_ARG0(READ, regs);                                          \
+		(out)->arg[1] = SYSCALL_ARG1(READ, regs);                                          \
+		(out)->arg[2] = SYSCALL_ARG2(READ, regs);                                          \
+		(out)->arg[3] = SYSCALL_ARG3(READ, regs);                                          \
 	} while (0)
 
 /* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */

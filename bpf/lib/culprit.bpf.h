@@ -53,7 +53,7 @@ static __always_inline void culprit__ran(struct culprit_log *log, struct task_st
 /* Keeps the command name of @run, under the id that its tallies have. */
 static __always_inline void culprit__name(const struct culprit_run *run)
 {
-	struct name_key key = { .id = run->tgid, .kind = CAUSE_TASK };
+	struct name_key key = {.id = run->tgid, .kind = CAUSE_TASK};
 	struct name *name = name__new(&key);
 
 	if (!name)
@@ -68,10 +68,8 @@ static __always_inline void culprit__name(const struct culprit_run *run)
  */
 __noinline u32 culprit__slot(u64 row, u32 state, u32 at)
 {
-	struct tally_key key = { .row = row,
-				 .state = state,
-				 .kind = CAUSE_TASK,
-				 .syscall = SYSCALL_NONE };
+	struct tally_key key = {
+		.row = row, .state = state, .kind = CAUSE_TASK, .syscall = SYSCALL_NONE};
 	struct culprit_log *log = culprit__log();
 	bool fresh = false;
 	u32 slot;

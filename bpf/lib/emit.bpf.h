@@ -93,9 +93,16 @@ static __always_inline void emit__ended(struct clock *clk, struct task_struct *t
 	rec->flags |= flags;
 	/* User space empties the ring at its own pace, unless it fills up. */
 	bpf_ringbuf_submit(rec, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 >
-						bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE) ?
-					BPF_RB_FORCE_WAKEUP :
-					BPF_RB_NO_WAKEUP);
+						bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE)
+					? BPF_RB_FORCE_WAKEUP
+					: BPF_RB_NO_WAKEUP);
+}
+
+/* The epoch before has just ended, and the iterator may not have come to this thread. */
+static __always_inline void emit__before(struct clock *clk, struct task_struct *task, u32 epoch)
+{
+	if (epoch > 1 && emit__claim(clk, epoch - 1))
+		emit__ended(clk, task, epoch - 1, 0);
 }
 
 /* @task will not run again; its clock was turned to STATE_NONE just now. */
@@ -103,9 +110,7 @@ static __noinline void emit__exit(struct clock *clk, struct task_struct *task)
 {
 	u32 epoch = clk->epoch;
 
-	/* The epoch before has just ended, and the iterator may not have come to this thread. */
-	if (epoch > 1 && emit__claim(clk, epoch - 1))
-		emit__ended(clk, task, epoch - 1, 0);
+	emit__before(clk, task, epoch);
 	if (epoch && emit__claim(clk, epoch))
 		emit__ended(clk, task, epoch, THREAD_EXITED);
 }
@@ -115,8 +120,10 @@ static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, 
 {
 	u32 epoch = clk->epoch, i;
 
-	if (clk->row && epoch)
+	if (clk->row && epoch) {
+		emit__before(clk, task, epoch);
 		emit__ended(clk, task, epoch, THREAD_PARTIAL);
+	}
 	for (i = 0; i < NR_STATES; i++) {
 		clk->past[i] += *clock__bank(clk, epoch, i);
 		*clock__bank(clk, epoch, i) = 0;

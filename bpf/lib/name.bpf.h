@@ -45,7 +45,8 @@ static __always_inline bool name__append(struct name *name, struct dentry *dentr
 	if (at >= NAME_SIZE)
 		return false;
 	barrier_var(at);
-	n = bpf_probe_read_kernel_str(&name->text[at], NAME_PART, BPF_CORE_READ(dentry, d_name.name));
+	n = bpf_probe_read_kernel_str(&name->text[at], NAME_PART,
+				      BPF_CORE_READ(dentry, d_name.name));
 	if (n <= 0)
 		return false;
 	*(volatile u32 *)&name->len = at + n;

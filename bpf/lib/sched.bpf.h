@@ -212,9 +212,15 @@ int seed(struct bpf_iter__task *ctx)
 	if (!task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
-	if (!clk || clk->state != STATE_NONE || clk->row)
+	if (!clk || clk->row)
 		return 0;
 	clk->row = emit__row(task);
+	/* A hook was faster, and knew no row: what it remembers is nobody's. */
+	if (clk->state != STATE_NONE) {
+		clk->memo.word = 0;
+		clk->culprit = 0;
+		return 0;
+	}
 	state = sched__seed_state(clk, task);
 	slot = sched__seeded(clk, state);
 	/* The holder of a lock could not be read from here: the next wait is not this one. */

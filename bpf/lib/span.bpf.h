@@ -12,18 +12,18 @@
 
 #include "lib/clock.bpf.h"
 
-#define SPAN_DEPTH 4
+#define SPAN_DEPTH 4 /* a power of two: an index is masked for the verifier */
 
 struct span {
-	u64 start; /* ns */
-	u64 kind;  /* the caller's: an end must name the begin's */
+	u64 start;         /* ns */
+	u64 kind;          /* the caller's: an end must name the begin's */
 	u64 ns[NR_STATES]; /* reading of the clock at the begin */
 };
 
 /* A thread's open spans; lives in the caller's task storage, next to the clock. */
 struct span_stack {
 	u32 depth;
-	u32 pad;
+	u32 over; /* begins that were refused, and not ended yet */
 	struct span open[SPAN_DEPTH];
 };
 
@@ -35,12 +35,14 @@ struct span_result {
 };
 
 /* Opens a span. False, and counted, if SPAN_DEPTH are open already. */
-static __always_inline bool span__begin(struct span_stack *stack, struct clock *clk, u64 kind, u64 now)
+static __always_inline bool span__begin(struct span_stack *stack, struct clock *clk, u64 kind,
+					u64 now)
 {
 	u32 depth = stack->depth;
 	struct span *span;
 
 	if (depth >= SPAN_DEPTH) {
+		stack->over++;
 		loss__count(LOSS_SPAN_DEPTH);
 		return false;
 	}
@@ -53,29 +55,51 @@ static __always_inline bool span__begin(struct span_stack *stack, struct clock *
 	return true;
 }
 
-/* Closes the innermost span of @kind. False, and counted, if none is open. */
-static __always_inline bool span__end(struct span_stack *stack, struct clock *clk, u64 kind, u64 now,
-				      struct span_result *out)
+/* The depth at which the innermost open span of @kind lies; SPAN_DEPTH if there is none. */
+static __always_inline u64 span__find(struct span_stack *stack, u64 kind)
 {
-	u32 depth = stack->depth;
+	u64 at = stack->depth;
 
-	for (u32 n = 0; n < SPAN_DEPTH && depth; n++) {
-		struct span *span = &stack->open[--depth & (SPAN_DEPTH - 1)];
-
-		if (span->kind != kind) {
-			loss__count(LOSS_SPAN_ORPHAN);
-			continue;
-		}
-		out->start = span->start;
-		out->latency = clock__span(span->start, now);
-		for (u32 i = 0; i < NR_STATES; i++)
-			out->ns[i] = clock__read(clk, i, now) - span->ns[i];
-		stack->depth = depth;
-		return true;
+	for (u32 n = 0; n < SPAN_DEPTH && at; n++) {
+		at--;
+		/* Says the bound again, in a way that clang 14 does not optimise away. */
+		barrier_var(at);
+		at &= SPAN_DEPTH - 1;
+		if (stack->open[at].kind == kind)
+			return at;
 	}
-	stack->depth = 0;
-	loss__count(LOSS_SPAN_ORPHAN);
-	return false;
+	return SPAN_DEPTH;
+}
+
+/* Closes the innermost span of @kind. False if none is open, or the begin was refused: counted. */
+static __always_inline bool span__end(struct span_stack *stack, struct clock *clk, u64 kind,
+				      u64 now, struct span_result *out)
+{
+	struct span *span;
+	u64 at;
+
+	/* Of those too deep to be kept: their loss was counted at the begin. */
+	if (stack->over) {
+		stack->over--;
+		return false;
+	}
+	at = span__find(stack, kind);
+	if (at >= SPAN_DEPTH) {
+		loss__count(LOSS_SPAN_ORPHAN);
+		return false;
+	}
+	barrier_var(at);
+	span = &stack->open[at & (SPAN_DEPTH - 1)];
+	out->start = span->start;
+	out->latency = clock__span(span->start, now);
+	for (u32 i = 0; i < NR_STATES; i++)
+		out->ns[i] = clock__read(clk, i, now) - span->ns[i];
+	for (u32 n = 0; n < SPAN_DEPTH && stack->depth > at + 1; n++) {
+		stack->depth--;
+		loss__count(LOSS_SPAN_ORPHAN);
+	}
+	stack->depth = at;
+	return true;
 }
 
 #endif

@@ -47,10 +47,13 @@ static __always_inline u32 tally__slot(const struct tally_key *key, bool *fresh)
 		*fresh = true;
 		return slot;
 	}
-	/* Another CPU was faster with the same key. */
+	/* Another CPU was faster with the same key, or the map took no more. */
 	bpf_map_push_elem(&tally_free, &slot, 0);
 	found = bpf_map_lookup_elem(&tally_slots, key);
-	return found ? *found : TALLY_NONE;
+	if (found)
+		return *found;
+	loss__count(LOSS_MAP_FULL);
+	return TALLY_NONE;
 }
 
 /* The row of a thread's waits for a CPU; @row is the thread's own. */

@@ -27,42 +27,45 @@ struct common {
 
 struct own {
 	uint32_t by;
-	bool hist;
+	bool hist, lines;
 };
 
 static const char *const by_choices[] = {"process", "thread", "cgroup", NULL};
 static const char *const only_choice[] = {"one", NULL};
 
-static const struct option common_options[] = {
-	{'p', "pid", "PID[,PID…]", OPT_U32_LIST, offsetof(struct common, pids),
+static const struct opt common_options[] = {
+	{'p', "pid", "PID[,PID...]", OPT_U32_LIST, offsetof(struct common, pids),
 	 .help = "watch these processes"},
 	{'a', "all", NULL, OPT_FLAG, offsetof(struct common, all),
 	 .help = "watch the whole machine (the default)"},
 	{'d', "duration", "DURATION", OPT_DURATION, offsetof(struct common, duration),
 	 .help = "stop after this time; a bare number is seconds, and 100ms, 2.5s, 3m or 1h are "
 		 "understood too (default: until interrupted)",
-	 .group = 1},
+	 .group = 2},
 	{0, "min", "DURATION", OPT_DURATION, offsetof(struct common, min), 1000, 3600000000000,
-	 .help = "leave out what is shorter", .group = 1},
+	 .help = "leave out what is shorter", .group = 2},
 	{'n', "rows", "N", OPT_U32, offsetof(struct common, rows), 1, 1000, .help = "show N rows",
-	 .group = 2},
+	 .group = 3},
 	{0, "any32", "N", OPT_U32, offsetof(struct common, any32), .help = "any number",
-	 .group = 2},
+	 .group = 3},
 	{0, "max-entries-of-every-single-map", "N", OPT_U64, offsetof(struct common, entries), 16,
-	 .help = "size of the maps", .group = 2},
+	 .help = "size of the maps", .group = 3},
 	{'o', "output", "FILE", OPT_STR, offsetof(struct common, output), .help = "write there",
-	 .group = 2},
+	 .group = 3},
 	{'j', "json", NULL, OPT_FLAG, offsetof(struct common, json), .help = "print JSON",
-	 .group = 2},
+	 .group = 3},
 	{'v', "verbose", NULL, OPT_FLAG, offsetof(struct common, verbose), .help = "say more",
-	 .group = 2},
+	 .group = 3},
 	OPTION_END,
 };
 
-static const struct option own_options[] = {
+static const struct opt own_options[] = {
 	{0, "by", "WHAT", OPT_CHOICE, offsetof(struct own, by), .choices = by_choices,
-	 .help = "group by process, thread or cgroup"},
-	{0, "hist", NULL, OPT_FLAG, offsetof(struct own, hist), .help = "print histograms"},
+	 .help = "group by process, thread or cgroup", .group = 1},
+	{0, "hist", NULL, OPT_FLAG, offsetof(struct own, hist), .help = "print histograms",
+	 .group = 1},
+	{0, "json-lines", NULL, OPT_FLAG, offsetof(struct own, lines), .help = "JSON by line",
+	 .group = 3},
 	OPTION_END,
 };
 
@@ -278,9 +281,11 @@ static void says_what_is_wrong(void **state)
 		{"-p|1,x", "--pid wants positive numbers such as 12 or 12,34, not '1,x'"},
 		{"--by=x", "--by wants process, thread or cgroup, not 'x'"},
 		{"--by=proc", "--by wants process, thread or cgroup, not 'proc'"},
-		{"-p", "--pid wants a value: PID[,PID…]"},
-		{"-ap", "--pid wants a value: PID[,PID…]"},
-		{"--pid", "--pid wants a value: PID[,PID…]"},
+		{"-p", "--pid wants a value: PID[,PID...]"},
+		{"-ap", "--pid wants a value: PID[,PID...]"},
+		{"--pid", "--pid wants a value: PID[,PID...]"},
+		{"-n", "--rows wants a value: N"},
+		{"--min", "--min wants a value: DURATION"},
 		{"--json=yes", "--json takes no value"},
 		{"--help=yes", "--help takes no value"},
 		{"--frobnicate", "unknown option '--frobnicate' (see dwell why --help)"},
@@ -288,6 +293,9 @@ static void says_what_is_wrong(void **state)
 		{"--jsonx", "unknown option '--jsonx' (see dwell why --help)"},
 		{"-Z", "unknown option '-Z' (see dwell why --help)"},
 		{"-aZ", "unknown option '-Z' (see dwell why --help)"},
+		{"-aZp", "unknown option '-Z' (see dwell why --help)"},
+		{"-a|-jZv|x", "unknown option '-Z' (see dwell why --help)"},
+		{"--frob\x1b\nb", "unknown option '--frob??b' (see dwell why --help)"},
 		{"-5", "unknown option '-5' (see dwell why --help)"},
 		{"-ä", "unknown option '-ä' (see dwell why --help)"},
 		{"-\xff", "unknown option '-?' (see dwell why --help)"},
@@ -329,7 +337,7 @@ static void failure_keeps_the_field(void **state)
 
 static void one_choice(void **state)
 {
-	static const struct option options[] = {
+	static const struct opt options[] = {
 		{0, "by", "WHAT", OPT_CHOICE, 0, .choices = only_choice, .help = "only one"},
 		OPTION_END,
 	};
@@ -348,31 +356,37 @@ static void one_choice(void **state)
 	assert_int_equal(by, 7);
 }
 
+/* argp's own */
+#define SHORT_NOTE                                                                                 \
+	"Mandatory or optional arguments to long options are also mandatory or optional\n"         \
+	"for any corresponding short options.\n"
+
 static const char help_text[] =
 	"Usage: dwell why [OPTION…] [-- PROGRAM ARGS…]\n"
 	"\n"
 	"tell where the time goes\n"
 	"\n"
-	"  -p, --pid=PID[,PID…]       watch these processes\n"
 	"  -a, --all                  watch the whole machine (the default)\n"
 	"      --by=WHAT              group by process, thread or cgroup\n"
 	"      --hist                 print histograms\n"
+	"  -p, --pid=PID[,PID...]     watch these processes\n"
 	"\n"
 	"  -d, --duration=DURATION    stop after this time; a bare number is seconds,\n"
 	"                             and 100ms, 2.5s, 3m or 1h are understood too\n"
 	"                             (default: until interrupted)\n"
 	"      --min=DURATION         leave out what is shorter\n"
 	"\n"
-	"  -n, --rows=N               show N rows\n"
 	"      --any32=N              any number\n"
+	"      --json-lines           JSON by line\n"
+	"  -j, --json                 print JSON\n"
 	"      --max-entries-of-every-single-map=N\n"
 	"                             size of the maps\n"
+	"  -n, --rows=N               show N rows\n"
 	"  -o, --output=FILE          write there\n"
-	"  -j, --json                 print JSON\n"
 	"  -v, --verbose              say more\n"
 	"\n"
 	"  -h, --help                 show this help and exit\n"
-	"\n"
+	"\n" SHORT_NOTE "\n"
 	"Examples:\n"
 	"  dwell why -p 1234\n";
 
@@ -393,7 +407,7 @@ static void helps(void **state)
 
 static void h_may_be_another(void **state)
 {
-	static const struct option options[] = {
+	static const struct opt options[] = {
 		{'h', "host", "HOST", OPT_STR, 0, .help = "ask there"},
 		OPTION_END,
 	};
@@ -414,7 +428,8 @@ static void h_may_be_another(void **state)
 	assert_string_equal(capture__end(&out),
 			    "Usage: dwell why [OPTION…] [-- PROGRAM ARGS…]\n\ns\n\n"
 			    "  -h, --host=HOST            ask there\n\n"
-			    "      --help                 show this help and exit\n");
+			    "      --help                 show this help and exit\n"
+			    "\n" SHORT_NOTE);
 	assert_true(done);
 }
 

@@ -375,11 +375,10 @@ static void *uring__map(int fd, size_t size, off_t offset)
 static void uring__setup(struct wait *w)
 {
 	struct io_uring_params p = {0};
-	struct uring *u = calloc(1, sizeof(*u));
+	static struct uring ring;
+	struct uring *u = &ring;
 	char *sq, *cq;
 
-	if (!u)
-		workload__die("no memory");
 	eventfd__setup(w);
 	u->fd = (int)syscall(SYS_io_uring_setup, 4, &p);
 	if (u->fd < 0)

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
-/*
- * A parser of our own rather than argp's: argp can't tell its caller which option was wrong and
- * why, and aligns its help by bytes, which "PID[,PID…]" upsets.
- */
 #include "base/options.h"
 
+#include <argp.h>
+#include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,29 +11,35 @@
 #include "base/str.h"
 #include "base/time.h"
 
-#define HELP_COLUMN     29 /* where the help texts begin */
-#define HELP_COLUMNS    79 /* where they are wrapped */
+#define OPTIONS_MAX     64
+#define KEY_LONG_ONLY   0x100 /* above the keys that are short names */
 #define DURATION_MAX_NS (1ULL << 62)
 
-static const struct option help_option = {
+static const struct opt help_option = {
 	.short_name = 'h',
 	.long_name = "help",
 	.type = OPT_FLAG,
 	.help = "show this help and exit",
-};
-
-struct parser {
-	const struct options *o;
-	int argc;
-	char **argv;
-	int next; /* the argument behind the one that is being parsed */
-	bool help;
+	.group = -1, /* argp puts it last */
 };
 
 /* An option and the struct that it fills. */
 struct match {
-	const struct option *opt;
+	const struct opt *opt;
 	void *target;
+	int key; /* argp's */
+};
+
+struct parser {
+	const struct options *o;
+	struct match matches[OPTIONS_MAX];
+	size_t n;
+	struct argp_option table[OPTIONS_MAX + 2]; /* a header, the options, the end */
+	const char *value;                         /* of the last option */
+	int next;                                  /* the argument to be looked at next */
+	enum dwell_exit status;
+	bool help;
+	int rest;
 };
 
 static void *field(const struct match *m)
@@ -44,7 +47,7 @@ static void *field(const struct match *m)
 	return (char *)m->target + m->opt->offset;
 }
 
-static uint64_t upper_bound(const struct option *opt)
+static uint64_t upper_bound(const struct opt *opt)
 {
 	uint64_t limit = opt->type == OPT_U32        ? UINT32_MAX
 			 : opt->type == OPT_DURATION ? DURATION_MAX_NS
@@ -54,7 +57,7 @@ static uint64_t upper_bound(const struct option *opt)
 }
 
 /* " from 1 to 10", " of at least 1" or " of at most 10": the bounds as @format writes them. */
-static void describe_bounds(char *dst, size_t size, const struct option *opt, bool too_low,
+static void describe_bounds(char *dst, size_t size, const struct opt *opt, bool too_low,
 			    void (*format)(char *dst, size_t size, uint64_t v))
 {
 	char min[32], max[32];
@@ -74,7 +77,7 @@ static void format_plain(char *dst, size_t size, uint64_t v)
 	snprintf(dst, size, "%llu", (unsigned long long)v);
 }
 
-static enum dwell_exit bad_value(const struct parser *p, const struct option *opt, const char *what,
+static enum dwell_exit bad_value(const struct parser *p, const struct opt *opt, const char *what,
 				 const char *bounds, const char *value)
 {
 	return err__usage("%s: --%s wants %s%s, not '%s'", p->o->command, opt->long_name, what,
@@ -83,7 +86,7 @@ static enum dwell_exit bad_value(const struct parser *p, const struct option *op
 
 static enum dwell_exit set_number(const struct parser *p, const struct match *m, const char *value)
 {
-	const struct option *opt = m->opt;
+	const struct opt *opt = m->opt;
 	uint64_t v = UINT64_MAX;
 	char bounds[80] = "";
 	int err;
@@ -96,7 +99,7 @@ static enum dwell_exit set_number(const struct parser *p, const struct match *m,
 			describe_bounds(bounds, sizeof(bounds), opt, too_low, format_plain);
 		return bad_value(p, opt, "a number", bounds, value);
 	}
-	if (m->opt->type == OPT_U32)
+	if (opt->type == OPT_U32)
 		*(uint32_t *)field(m) = v;
 	else
 		*(uint64_t *)field(m) = v;
@@ -173,14 +176,6 @@ static enum dwell_exit set_choice(const struct parser *p, const struct match *m,
 	return bad_value(p, m->opt, names, "", value);
 }
 
-static void set_flag(struct parser *p, const struct match *m)
-{
-	if (m->opt == &help_option)
-		p->help = true;
-	else
-		*(bool *)field(m) = true;
-}
-
 static enum dwell_exit set_value(const struct parser *p, const struct match *m, const char *value)
 {
 	switch (m->opt->type) {
@@ -193,227 +188,177 @@ static enum dwell_exit set_value(const struct parser *p, const struct match *m, 
 		return set_list(p, m, value);
 	case OPT_CHOICE:
 		return set_choice(p, m, value);
-	default: /* OPT_STR; flags have no value */
+	case OPT_STR:
 		*(const char **)field(m) = value;
-		return EXIT_OK;
-	}
-}
-
-/* Takes the next argument as the option's value. */
-static enum dwell_exit set_from_next(struct parser *p, const struct match *m)
-{
-	if (p->next == p->argc)
-		return err__usage("%s: --%s wants a value: %s", p->o->command, m->opt->long_name,
-				  m->opt->arg);
-	return set_value(p, m, p->argv[p->next++]);
-}
-
-static bool find_short(const struct options *o, int name, struct match *m)
-{
-	for (const struct option_set *set = o->sets; set->options; set++) {
-		for (const struct option *opt = set->options; opt->long_name; opt++) {
-			if (opt->short_name == name) {
-				*m = (struct match){opt, set->target};
-				return true;
-			}
-		}
-	}
-	*m = (struct match){&help_option, NULL};
-	return name == help_option.short_name;
-}
-
-/* What a long name, perhaps abbreviated, stands for. */
-struct candidates {
-	const char *name; /* the first @len bytes of it */
-	size_t len;
-	unsigned int n;        /* how many options begin like it */
-	struct match match[2]; /* the first two of them */
-};
-
-/* True if @opt has exactly that name: then it is the only candidate. */
-static bool consider(struct candidates *c, const struct option *opt, void *target)
-{
-	if (strncmp(opt->long_name, c->name, c->len))
-		return false;
-	if (!opt->long_name[c->len])
-		c->n = 0;
-	if (c->n < 2)
-		c->match[c->n] = (struct match){opt, target};
-	c->n++;
-	return !opt->long_name[c->len];
-}
-
-static void find_long(const struct options *o, struct candidates *c)
-{
-	for (const struct option_set *set = o->sets; set->options; set++) {
-		for (const struct option *opt = set->options; opt->long_name; opt++) {
-			if (consider(c, opt, set->target))
-				return;
-		}
-	}
-	consider(c, &help_option, NULL);
-}
-
-/* "pid", "pid=1" or an abbreviation: what follows the two hyphens. */
-static enum dwell_exit parse_long(struct parser *p, const char *arg)
-{
-	struct candidates c = {.name = arg, .len = strcspn(arg, "=")};
-	const char *command = p->o->command, *end = arg + c.len;
-	const struct match *m = c.match;
-
-	find_long(p->o, &c);
-	if (c.n == 0)
-		return err__usage("%s: unknown option '--%.*s' (see dwell %s --help)", command,
-				  (int)c.len, arg, command);
-	if (c.n > 1)
-		return err__usage("%s: option '--%.*s' is ambiguous: --%s or --%s", command,
-				  (int)c.len, arg, m[0].opt->long_name, m[1].opt->long_name);
-	if (m->opt->type != OPT_FLAG)
-		return *end == '=' ? set_value(p, m, end + 1) : set_from_next(p, m);
-	if (*end == '=')
-		return err__usage("%s: --%s takes no value", command, m->opt->long_name);
-	set_flag(p, m);
-	return EXIT_OK;
-}
-
-/* "abc" or "p1": what follows the one hyphen. */
-static enum dwell_exit parse_short(struct parser *p, const char *arg)
-{
-	for (; *arg; arg++) {
-		struct match m;
-		uint32_t code;
-
-		if (!find_short(p->o, (unsigned char)*arg, &m)) {
-			size_t len = str__decode(arg, &code);
-
-			return err__usage("%s: unknown option '-%.*s' (see dwell %s --help)",
-					  p->o->command, len ? (int)len : 1, arg, p->o->command);
-		}
-		if (m.opt->type != OPT_FLAG)
-			return arg[1] ? set_value(p, &m, arg + 1) : set_from_next(p, &m);
-		set_flag(p, &m);
+		break;
+	case OPT_FLAG:
+		*(bool *)field(m) = true;
+		break;
 	}
 	return EXIT_OK;
 }
 
-/* Prints the words of @text from column @at on, wrapped, indented to @indent, and ends the line. */
-static void put_words(FILE *out, const char *text, size_t at, size_t indent)
+static const struct match *find(const struct parser *p, int key)
 {
-	bool first = true;
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->matches[i].key == key)
+			return &p->matches[i];
+	}
+	return NULL;
+}
 
-	for (;;) {
-		char word[256];
-		size_t len, columns;
+static enum dwell_exit unknown_option(const struct parser *p, const char *dashes, const char *name,
+				      size_t len)
+{
+	return err__usage("%s: unknown option '%s%.*s' (see dwell %s --help)", p->o->command,
+			  dashes, (int)len, name, p->o->command);
+}
 
-		text += strspn(text, " \n");
-		len = strcspn(text, " \n");
-		if (len == 0)
+static enum dwell_exit missing_value(const struct parser *p, const struct opt *opt)
+{
+	return err__usage("%s: --%s wants a value: %s", p->o->command, opt->long_name, opt->arg);
+}
+
+/* "abc": the first that is no flag is unknown, or its value is missing. */
+static enum dwell_exit explain_short(const struct parser *p, const char *names)
+{
+	const struct match *m;
+	uint32_t code;
+
+	while ((m = find(p, (unsigned char)*names)) && m->opt->type == OPT_FLAG)
+		names++;
+	return m ? missing_value(p, m->opt)
+		 : unknown_option(p, "-", names, str__decode(names, &code) ?: 1);
+}
+
+static enum dwell_exit explain_long(const struct parser *p, const char *arg)
+{
+	const size_t len = strcspn(arg, "=");
+	const struct opt *like[2]; /* the first two that begin like it, or the one named so */
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct opt *opt = p->matches[i].opt;
+		bool exact = strlen(opt->long_name) == len;
+
+		if (strncmp(opt->long_name, arg, len))
+			continue;
+		if (exact)
+			n = 0;
+		if (n < 2)
+			like[n++] = opt;
+		if (exact)
 			break;
-		snprintf(word, sizeof(word), "%.*s", (int)len, text);
-		columns = str__columns(word);
-		if (!first && at + 1 + columns > HELP_COLUMNS) {
-			fprintf(out, "\n%*s", (int)indent, "");
-			at = indent;
-			first = true;
-		}
-		fprintf(out, "%s%s", first ? "" : " ", word);
-		at += columns + !first;
-		first = false;
-		text += len;
 	}
-	putc('\n', out);
+	if (n == 0)
+		return unknown_option(p, "--", arg, len);
+	if (n > 1)
+		return err__usage("%s: option '--%.*s' is ambiguous: --%s or --%s", p->o->command,
+				  (int)len, arg, like[0]->long_name, like[1]->long_name);
+	if (like[0]->type != OPT_FLAG)
+		return missing_value(p, like[0]);
+	return err__usage("%s: --%s takes no value", p->o->command, like[0]->long_name);
 }
 
-static void put_option(FILE *out, const struct option *opt, bool has_short)
+/*
+ * What was wrong with an argument that getopt refused. argp doesn't pass that on: it would only let
+ * getopt print it, as the bytes come and without what the option takes.
+ */
+static enum dwell_exit explain(const struct parser *p, const char *arg)
 {
-	char names[256];
-	size_t len = 0, columns;
-
-	if (has_short)
-		str__append(names, sizeof(names), &len, "  -%c, ", opt->short_name);
-	else
-		str__append(names, sizeof(names), &len, "      ");
-	str__append(names, sizeof(names), &len, "--%s%s%s", opt->long_name, opt->arg ? "=" : "",
-		    opt->arg ? opt->arg : "");
-	columns = str__columns(names);
-	fputs(names, out);
-	if (columns + 2 > HELP_COLUMN) {
-		putc('\n', out);
-		columns = 0;
-	}
-	fprintf(out, "%*s", (int)(HELP_COLUMN - columns), "");
-	put_words(out, opt->help, HELP_COLUMN, HELP_COLUMN);
+	return arg[1] == '-' ? explain_long(p, arg + 2) : explain_short(p, arg + 1);
 }
 
-/* The lowest group above @group, or INT_MAX; groups are printed in the order of their numbers. */
-static int next_group(const struct options *o, long long group)
+static enum dwell_exit take_operand(struct parser *p, struct argp_state *state, const char *arg)
 {
-	int next = INT_MAX;
-
-	for (const struct option_set *set = o->sets; set->options; set++) {
-		for (const struct option *opt = set->options; opt->long_name; opt++) {
-			if (opt->group > group && opt->group < next)
-				next = opt->group;
-		}
-	}
-	return next;
+	if (!state->quoted)
+		return err__usage("%s: unexpected argument '%s' (a program to run goes behind --)",
+				  p->o->command, arg);
+	p->rest = state->next - 1;
+	state->next = state->argc;
+	return EXIT_OK;
 }
 
-static void put_group(FILE *out, const struct options *o, int group)
+static enum dwell_exit check_no_operands(const struct parser *p, const struct argp_state *state)
 {
-	for (const struct option_set *set = o->sets; set->options; set++) {
-		for (const struct option *opt = set->options; opt->long_name; opt++) {
-			if (opt->group == group)
-				put_option(out, opt, opt->short_name != 0);
-		}
-	}
-	putc('\n', out);
+	/* a value "--" in the last place looks to argp like the end of the options */
+	if (state->quoted && state->argv[state->argc - 1] != p->value)
+		return err__usage("%s: a program to run is missing behind --", p->o->command);
+	return EXIT_OK;
 }
 
-static void put_help(FILE *out, const struct options *o)
+static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
-	struct match h;
+	struct parser *p = state->input;
+	const struct match *m = find(p, key);
 
-	fprintf(out, "Usage: dwell %s [OPTION…] [-- PROGRAM ARGS…]\n\n", o->command);
-	put_words(out, o->summary, 0, 0);
-	putc('\n', out);
-	for (int group = next_group(o, LLONG_MIN); group != INT_MAX; group = next_group(o, group))
-		put_group(out, o, group);
-	find_short(o, help_option.short_name, &h);
-	put_option(out, &help_option, h.opt == &help_option);
+	if (m && m->opt == &help_option) {
+		p->help = true;
+	} else if (m) {
+		p->status = set_value(p, m, arg);
+		p->value = arg;
+		p->next = state->next;
+	} else if (key == ARGP_KEY_ARG) {
+		p->status = take_operand(p, state, arg);
+	} else if (key == ARGP_KEY_NO_ARGS) {
+		p->status = check_no_operands(p, state);
+	} else {
+		return ARGP_ERR_UNKNOWN;
+	}
+	return p->status || p->help ? ECANCELED : 0;
+}
+
+static void add_option(struct parser *p, const struct opt *opt, void *target)
+{
+	bool has_short = opt->short_name && !find(p, opt->short_name);
+	int key = has_short ? opt->short_name : KEY_LONG_ONLY + (int)p->n;
+
+	assert(p->n < OPTIONS_MAX);
+	p->matches[p->n++] = (struct match){opt, target, key};
+	p->table[p->n] = (struct argp_option){
+		.name = opt->long_name,
+		.key = key,
+		.arg = opt->arg,
+		.doc = opt->help,
+		.group = opt->group,
+	};
+}
+
+static void add_options(struct parser *p)
+{
+	/* a header, though empty, makes argp part the groups by blank lines */
+	p->table[0] = (struct argp_option){.doc = "", .group = 1};
+	for (const struct option_set *set = p->o->sets; set->options; set++) {
+		for (const struct opt *opt = set->options; opt->long_name; opt++)
+			add_option(p, opt, set->target);
+	}
+	add_option(p, &help_option, NULL);
+}
+
+static void put_help(const struct options *o, const struct argp *argp, char *name)
+{
+	printf("Usage: dwell %s [OPTION…] [-- PROGRAM ARGS…]\n\n%s\n\n", o->command, o->summary);
+	argp_help(argp, stdout, ARGP_HELP_LONG, name);
 	if (o->examples)
-		fprintf(out, "\nExamples:\n%s", o->examples);
+		printf("\nExamples:\n%s", o->examples);
 }
 
 enum dwell_exit options__parse(const struct options *o, int argc, char **argv, int *rest,
 			       bool *done)
 {
-	struct parser p = {.o = o, .argc = argc, .argv = argv, .next = 1};
+	struct parser p = {.o = o, .next = 1};
+	const struct argp argp = {.options = p.table, .parser = parse_one};
+	error_t err;
 
-	*rest = 0;
-	*done = false;
-	while (p.next < argc && !p.help) {
-		const char *arg = argv[p.next++];
-		enum dwell_exit status;
-
-		if (!strcmp(arg, "--")) {
-			if (p.next == argc)
-				return err__usage("%s: a program to run is missing behind --",
-						  o->command);
-			*rest = p.next;
-			return EXIT_OK;
-		}
-		if (arg[0] != '-' || arg[1] == '\0')
-			return err__usage("%s: unexpected argument '%s' (a program to run goes "
-					  "behind --)",
-					  o->command, arg);
-		status = arg[1] == '-' ? parse_long(&p, arg + 2) : parse_short(&p, arg + 1);
-		if (status)
-			return status;
-	}
-	if (p.help) {
-		put_help(stdout, o);
-		*done = true;
-	}
-	return EXIT_OK;
+	add_options(&p);
+	err = argp_parse(&argp, argc, argv, ARGP_SILENT | ARGP_IN_ORDER, NULL, &p);
+	if (err == EINVAL)
+		p.status = explain(&p, argv[p.next]);
+	else if (err && err != ECANCELED)
+		p.status = err__fail("%s: options cannot be parsed: %s", o->command, strerror(err));
+	if (p.help)
+		put_help(o, &argp, argv[0]);
+	*rest = p.rest;
+	*done = p.help;
+	return p.status;
 }

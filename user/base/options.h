@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * Options as data: a table says which option fills which field of a struct. The syntax is GNU's:
+ * Options as data: a table says which option fills which field of a struct. GNU argp parses:
  * "-p 1", "-p1", "-abc", "--pid 1", "--pid=1", unambiguous abbreviations of long names, "--".
  */
 #ifndef DWELL_OPTIONS_H
@@ -28,16 +28,16 @@ struct option_list {
 	uint32_t value[OPTION_LIST_MAX];
 };
 
-struct option {
+struct opt {
 	int short_name;        /* 'p', or 0: long only */
 	const char *long_name; /* "pid" */
-	const char *arg;       /* "PID[,PID…]"; NULL for OPT_FLAG */
+	const char *arg; /* "PID[,PID...]", ASCII: --help aligns by bytes; NULL for OPT_FLAG */
 	enum option_type type;
 	size_t offset;              /* of the field in the struct that is filled */
 	uint64_t min, max;          /* max 0: no upper bound */
 	const char *const *choices; /* NULL-terminated, OPT_CHOICE */
 	const char *help;
-	int group; /* argp's group: same numbers stand together in --help */
+	int group; /* argp's, from 1: what stands together in --help; 0: as the option before */
 };
 
 /* Ends with an all-zero element. */
@@ -48,7 +48,7 @@ struct option {
 
 /* One table and the struct that it fills. */
 struct option_set {
-	const struct option *options;
+	const struct opt *options;
 	void *target;
 };
 

@@ -38,9 +38,9 @@ struct account_name {
 struct accounts {
 	struct account *by_row;
 	struct account_name *by_tid;
-	uint32_t names; /* kept in by_tid, at most ACCOUNTS_NAMES */
+	uint32_t names;  /* kept in by_tid, at most ACCOUNTS_NAMES */
 	uint32_t n, max; /* rows kept, and at most */
-	uint64_t lost;	 /* records whose row found no room */
+	uint64_t lost;   /* records whose row found no room */
 };
 
 /* Adds one record; 0 or -ENOMEM. */

@@ -198,8 +198,8 @@ enum dwell_exit causes__culprits(struct session *s, uint64_t row, struct table_l
 			continue;
 		}
 		culprits[used].pid = t[i].key.id;
-		culprits[used].comm = names__task(&s->object, session__accounts(s), &t[i].key,
-						  &s->arena);
+		culprits[used].comm =
+			names__task(&s->object, session__accounts(s), &t[i].key, &s->arena);
 		if (!culprits[used].comm)
 			return err__fail("no memory for the report");
 		culprits[used++].total_ns = t[i].hist->sum;

@@ -34,7 +34,7 @@ static void cost__read(struct cost *c, const struct object *o)
 
 	c->programs = 0;
 	c->missed = 0;
-	bpf_object__for_each_program(prog, o->obj) {
+	bpf_object__for_each_program (prog, o->obj) {
 		struct bpf_prog_info info = {0};
 		uint32_t len = sizeof(info);
 
@@ -85,7 +85,8 @@ void cost__finish(struct cost *c, const struct object *o, uint64_t events, uint6
 	c->cpu_ns = cost__self_ns() - c->self_ns;
 	if (runs)
 		c->cpu_ns += (uint64_t)(c->ns_per_event * (double)events);
-	c->cpu_percent = duration ? 100.0 * (double)c->cpu_ns / ((double)duration * (double)cpus) : 0;
+	c->cpu_percent =
+		duration ? 100.0 * (double)c->cpu_ns / ((double)duration * (double)cpus) : 0;
 	getrusage(RUSAGE_SELF, &usage);
 	c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }
@@ -130,8 +131,8 @@ void cost__footer(const struct cost *c)
 		const struct cost_program *p = &c->program[i];
 
 		if (p->runs)
-			str__append(each, sizeof(each), &len, "%s %s %.0f ns", len ? "," : "", p->name,
-				    (double)p->ns / (double)p->runs);
+			str__append(each, sizeof(each), &len, "%s %s %.0f ns", len ? "," : "",
+				    p->name, (double)p->ns / (double)p->runs);
 	}
 	str__count(events, sizeof(events), c->events);
 	str__bytes(rss, sizeof(rss), c->max_rss_bytes);

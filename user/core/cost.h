@@ -13,7 +13,7 @@
 #include "core/object.h"
 
 #define COST_SAMPLE_NS 200000000ULL /* 200 ms */
-#define COST_PROGRAMS 8
+#define COST_PROGRAMS  8
 
 struct cost_program {
 	const char *name;
@@ -22,7 +22,7 @@ struct cost_program {
 };
 
 struct cost {
-	int stats_fd;	 /* while the kernel measures; -1 otherwise */
+	int stats_fd;     /* while the kernel measures; -1 otherwise */
 	uint64_t self_ns; /* CPU time of dwell at the run's start */
 	struct cost_program program[COST_PROGRAMS];
 	unsigned int programs;

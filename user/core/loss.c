@@ -75,6 +75,7 @@ void loss__footer(const struct loss *loss)
 {
 	for (int r = 0; r < NR_LOSSES; r++) {
 		if (loss->count[r])
-			log__note("LOST %llu: %s", (unsigned long long)loss->count[r], reasons[r].text);
+			log__note("LOST %llu: %s", (unsigned long long)loss->count[r],
+				  reasons[r].text);
 	}
 }

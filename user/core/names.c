@@ -16,17 +16,15 @@ static const struct {
 	const char *key;
 	const char *text;
 	bool idle;
-} states[NR_STATES] = {
-	[STATE_NONE] = {"none", "is not watched", false},
+} states[NR_STATES] = {[STATE_NONE] = {"none", "is not watched", false},
 #define X(id, key, text, idle) [id] = {key, text, idle},
-	DWELL_STATES(X)
+		       DWELL_STATES(X)
 #undef X
 };
 
-static const char *const kinds[NR_CAUSES] = {
-	[CAUSE_NONE] = "none",
+static const char *const kinds[NR_CAUSES] = {[CAUSE_NONE] = "none",
 #define X(id, key, ids) [id] = key,
-	DWELL_CAUSES(X)
+					     DWELL_CAUSES(X)
 #undef X
 };
 
@@ -119,8 +117,8 @@ static const char *names__inet(const struct tally_key *key, const char *call, st
 	if ((key->aux & SOCK_LOCAL_PORT) && !key->id && !key->id2)
 		return arena__printf(arena, "%s port %u", call, port);
 	if (key->aux & SOCK_LOCAL_PORT)
-		return arena__printf(arena, "%s port %u, peer %s%s%s", call, port, v6 ? "[" : "", host,
-				     v6 ? "]" : "");
+		return arena__printf(arena, "%s port %u, peer %s%s%s", call, port, v6 ? "[" : "",
+				     host, v6 ? "]" : "");
 	return arena__printf(arena, "%s %s%s%s:%u", call, v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
@@ -178,8 +176,8 @@ static const char *names__lock(const struct accounts *accounts, const struct tal
 		str__copy(comm, sizeof(comm), known);
 	else
 		proc__comm(tid, comm);
-	return arena__printf(arena, "%s 0x%" PRIx64 " held by %u (%s)", kind, (uint64_t)key->id, tid,
-			     comm);
+	return arena__printf(arena, "%s 0x%" PRIx64 " held by %u (%s)", kind, (uint64_t)key->id,
+			     tid, comm);
 }
 
 /* include/trace/events/lock.h */
@@ -197,8 +195,8 @@ static const char *names__klock_type(uint32_t flags)
 	if (flags & LCB_F_RT)
 		return "kernel rt lock";
 	if (flags & LCB_F_PERCPU)
-		return flags & LCB_F_READ ? "kernel percpu rwsem (read)" :
-					    "kernel percpu rwsem (write)";
+		return flags & LCB_F_READ ? "kernel percpu rwsem (read)"
+					  : "kernel percpu rwsem (write)";
 	return flags & LCB_F_READ ? "kernel rwsem (read)" : "kernel rwsem (write)";
 }
 
@@ -281,8 +279,8 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_CHILD:
 		return arena__printf(arena, "child process (%s)", call);
 	case CAUSE_KLOCK:
-		return arena__printf(arena, "%s 0x%" PRIx64 "%s%s", names__klock_type(key->aux), addr,
-				     *call ? " in " : "", call);
+		return arena__printf(arena, "%s 0x%" PRIx64 "%s%s", names__klock_type(key->aux),
+				     addr, *call ? " in " : "", call);
 	case CAUSE_FAULT:
 		return "page fault";
 	case CAUSE_STOP:

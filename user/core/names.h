@@ -8,7 +8,7 @@
 #include "core/object.h"
 #include "tally.h"
 
-const char *names__state(enum dwell_state state); /* "disk" */
+const char *names__state(enum dwell_state state);      /* "disk" */
 const char *names__state_text(enum dwell_state state); /* "waits for the disk" */
 bool names__state_idle(enum dwell_state state);
 const char *names__kind(enum cause_kind kind); /* "file" */

@@ -40,9 +40,9 @@ static unsigned int object__tracepoint_args(const struct btf *btf, const char *n
 	id = btf__find_by_name_kind(btf, symbol, BTF_KIND_TYPEDEF);
 	if (id < 0)
 		return 0;
-	t = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);	/* pointer */
-	t = btf__type_by_id(btf, t->type);				/* to a function */
-	return btf_is_func_proto(t) ? btf_vlen(t) - 1 : 0;		/* after void *data */
+	t = btf__type_by_id(btf, btf__type_by_id(btf, id)->type); /* pointer */
+	t = btf__type_by_id(btf, t->type);                        /* to a function */
+	return btf_is_func_proto(t) ? btf_vlen(t) - 1 : 0;        /* after void *data */
 }
 
 static enum dwell_exit object__probe(struct object *o, const char *btf_path, struct config *config)
@@ -52,7 +52,8 @@ static enum dwell_exit object__probe(struct object *o, const char *btf_path, str
 	if (!btf && btf_path)
 		return err__fail("%s cannot be read as BTF: %s", btf_path, strerror(errno));
 	if (!btf)
-		return err__unsupported("this kernel gives no BTF (%s: %s): it needs CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
+		return err__unsupported("this kernel gives no BTF (%s: %s): it needs "
+					"CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
 					KERNEL_BTF, strerror(errno));
 	config->switch_has_state = object__tracepoint_args(btf, "sched_switch") >= 4;
 	o->contention = object__tracepoint_args(btf, "contention_begin") > 0;
@@ -112,7 +113,7 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "ring", sizes->ring_bytes);
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);
-	bpf_object__for_each_program(prog, o->obj) {
+	bpf_object__for_each_program (prog, o->obj) {
 		if (!strncmp(bpf_program__name(prog), "on_contention", 13))
 			bpf_program__set_autoload(prog, o->contention);
 	}
@@ -134,12 +135,14 @@ static int object__try(struct object *o)
 static enum dwell_exit object__refused(const char *name, int err)
 {
 	if (err == -EPERM)
-		return err__unsupported("not permitted to load BPF programs: run as root, or with CAP_BPF and CAP_PERFMON");
+		return err__unsupported("not permitted to load BPF programs: run as root, or with "
+					"CAP_BPF and CAP_PERFMON");
 	if (err == -ENOMEM)
-		return err__fail("no memory for the maps of %s: %s (--max-entries makes them smaller)", name,
-				 strerror(-err));
-	return err__unsupported("this kernel does not take the programs of %s: %s (-v says more)", name,
-				strerror(-err));
+		return err__fail(
+			"no memory for the maps of %s: %s (--max-entries makes them smaller)", name,
+			strerror(-err));
+	return err__unsupported("this kernel does not take the programs of %s: %s (-v says more)",
+				name, strerror(-err));
 }
 
 static enum dwell_exit object__share(struct object *o, const struct config *config)
@@ -147,7 +150,8 @@ static enum dwell_exit object__share(struct object *o, const struct config *conf
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *p;
 
-	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, ".data.core"), 0);
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, ".data.core"),
+		 0);
 	if (p == MAP_FAILED)
 		return err__fail("the run's window cannot be mapped: %s", strerror(errno));
 	o->window = p;
@@ -198,8 +202,8 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 		err = object__try(o);
 		if (!err)
 			break;
-		log__debug("%s: the %s programs were refused: %s", from->name, raw ? "raw_tp" : "tp_btf",
-			   strerror(-err));
+		log__debug("%s: the %s programs were refused: %s", from->name,
+			   raw ? "raw_tp" : "tp_btf", strerror(-err));
 		if (err == -EPERM)
 			break;
 	}
@@ -214,7 +218,7 @@ enum dwell_exit object__attach(struct object *o)
 	struct bpf_program *prog;
 	struct bpf_link *link;
 
-	bpf_object__for_each_program(prog, o->obj) {
+	bpf_object__for_each_program (prog, o->obj) {
 		if (!bpf_program__autoload(prog) ||
 		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER ||
 		    bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)

@@ -24,7 +24,7 @@ struct object_sizes {
 	uint32_t tallies; /* also config.slots */
 	uint32_t names;
 	uint32_t stacks;
-	uint32_t threads; /* raw tracepoints only: clocks */
+	uint32_t threads;    /* raw tracepoints only: clocks */
 	uint32_t ring_bytes; /* a power of two */
 };
 
@@ -34,10 +34,10 @@ struct object {
 	struct bpf_object *obj;
 	struct bpf_link *link[OBJECT_LINKS];
 	unsigned int links;
-	bool raw;		       /* which variant it is */
-	bool contention;	       /* this kernel tells of contended kernel locks */
+	bool raw;        /* which variant it is */
+	bool contention; /* this kernel tells of contended kernel locks */
 	volatile struct window *window;
-	struct hist *tallies;	       /* banks * slots of them */
+	struct hist *tallies; /* banks * slots of them */
 	size_t tallies_bytes;
 };
 

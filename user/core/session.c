@@ -15,13 +15,13 @@
 #include "core/syscalls.h"
 
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
-#define CUT_AHEAD (10 * NSEC_PER_USEC)
-#define ROWS_TEXT 10	    /* the default of -n for people; machines get all */
-#define STACKS_MAX 16384    /* distinct stacks kept */
-#define TALLIES_MIN 1024
-#define TALLIES_MAX 8192    /* 2.7 kB each */
-#define ROWS_MAX 65536	    /* rows of the report that user space adds up */
-#define RING_BYTES (1 << 20) /* threads that end between two looks: about 4000 */
+#define CUT_AHEAD        (10 * NSEC_PER_USEC)
+#define ROWS_TEXT        10    /* the default of -n for people; machines get all */
+#define STACKS_MAX       16384 /* distinct stacks kept */
+#define TALLIES_MIN      1024
+#define TALLIES_MAX      8192      /* 2.7 kB each */
+#define ROWS_MAX         65536     /* rows of the report that user space adds up */
+#define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
 
 static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu", NULL};
 static const char *const attach_choices[] = {"auto", "tp_btf", "raw_tp", NULL};
@@ -30,10 +30,10 @@ static const char *const frame_choices[] = {"none", "root", "leaf", NULL};
 #define AT(field) offsetof(struct run_options, field)
 
 /* clang-format off */
-static const struct option run_options[] = {
-	{'p', "pid", "PID[,PID…]", OPT_U32_LIST, AT(target.pids), 1, UINT32_MAX, NULL,
+static const struct opt run_options[] = {
+	{'p', "pid", "PID[,PID...]", OPT_U32_LIST, AT(target.pids), 1, UINT32_MAX, NULL,
 	 "Measure these processes, all threads", 1},
-	{'t', "tid", "TID[,TID…]", OPT_U32_LIST, AT(target.tids), 1, UINT32_MAX, NULL,
+	{'t', "tid", "TID[,TID...]", OPT_U32_LIST, AT(target.tids), 1, UINT32_MAX, NULL,
 	 "Measure these threads", 1},
 	{'c', "comm", "COMMAND", OPT_STR, AT(target.comm), 0, 0, NULL,
 	 "Measure threads with this command name", 1},
@@ -75,7 +75,7 @@ static const struct option run_options[] = {
 	OPTION_END
 };
 
-static const struct option stack_options[] = {
+static const struct opt stack_options[] = {
 	{'u', "user-stacks", NULL, OPT_FLAG, AT(user_stacks), 0, 0, NULL,
 	 "User stacks (default: both)", 4},
 	{'k', "kernel-stacks", NULL, OPT_FLAG, AT(kernel_stacks), 0, 0, NULL,
@@ -106,7 +106,8 @@ static enum dwell_exit session__check(struct session *s)
 				  s->tool->name);
 	table__select(s->columns, TABLE_COLUMNS_MAX, s->tool->columns, 1U << run->by);
 	if (run->sort && !table__find(s->columns, run->sort))
-		return err__usage("%s: there is no column '%s' to sort by", s->tool->name, run->sort);
+		return err__usage("%s: there is no column '%s' to sort by", s->tool->name,
+				  run->sort);
 	if (run->interval_ns && run->duration_ns && run->interval_ns > run->duration_ns)
 		return err__usage("%s: --interval is longer than --duration", s->tool->name);
 	if (!run->user_stacks && !run->kernel_stacks && (s->tool->accepts & ACCEPTS_STACKS))
@@ -185,9 +186,7 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 		s->tool->configure(s->tool_options, config);
 	sizes->tallies = config->slots = session__tallies_wanted(s);
 	sizes->names = sizes->tallies;
-	sizes->stacks = s->tool->accepts & ACCEPTS_STACKS ?
-				(s->run.max_entries ?: STACKS_MAX) :
-				1;
+	sizes->stacks = s->tool->accepts & ACCEPTS_STACKS ? (s->run.max_entries ?: STACKS_MAX) : 1;
 	sizes->threads = proc__threads() * 2 + 4096;
 	sizes->ring_bytes = RING_BYTES < page ? page : RING_BYTES;
 	for (int i = 0; i < 2; i++)

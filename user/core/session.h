@@ -49,13 +49,13 @@ struct session {
 	struct stacks *stacks;
 	struct ring_buffer *ring;
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
-	int signals;				  /* signalfd */
+	int signals;                              /* signalfd */
 	sigset_t old_mask;
 
-	uint32_t epoch; /* the one that runs */
+	uint32_t epoch;                  /* the one that runs */
 	uint64_t run_start, epoch_start; /* CLOCK_MONOTONIC ns */
-	char started[40];		 /* RFC 3339 */
-	struct accounts accounts[2];	 /* by the epoch's lowest bit */
+	char started[40];                /* RFC 3339 */
+	struct accounts accounts[2];     /* by the epoch's lowest bit */
 	enum dwell_exit ring_status;
 
 	/* Of the epoch that is reported: for the command's snapshot. */

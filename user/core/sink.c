@@ -14,11 +14,11 @@
 #include "core/sink.h"
 #include "version.h"
 
-#define WIDTH_DEFAULT 100
-#define WIDTH_MIN 60
-#define BAR_COLUMNS 30
+#define WIDTH_DEFAULT    100
+#define WIDTH_MIN        60
+#define BAR_COLUMNS      30
 #define CAUSES_PER_STATE 3
-#define CAUSE_SHARE_MIN 0.01 /* of its state's time: smaller ones are in JSON only */
+#define CAUSE_SHARE_MIN  0.01 /* of its state's time: smaller ones are in JSON only */
 
 static unsigned int sink__width(FILE *out)
 {
@@ -42,7 +42,8 @@ enum dwell_exit sink__open(struct sink *sink, const struct sink_options *options
 	if (options->path) {
 		sink->out = fopen(options->path, "we");
 		if (!sink->out)
-			return err__fail("%s cannot be written: %s", options->path, strerror(errno));
+			return err__fail("%s cannot be written: %s", options->path,
+					 strerror(errno));
 		sink->owned = true;
 	}
 	sink->width = sink__width(sink->out);
@@ -155,9 +156,8 @@ static void sink__state(FILE *out, const struct report *report, enum dwell_state
 	sink__bar(out, share, BAR_COLUMNS);
 	fprintf(out, " %8s  %s\n", total, names__state_text(state));
 	for (size_t i = 0; i < report->causes.n && shown < CAUSES_PER_STATE; i++) {
-		if (causes[i].state_id != state || (double)causes[i].total_ns <
-							   CAUSE_SHARE_MIN *
-								   (double)report->states[state])
+		if (causes[i].state_id != state ||
+		    (double)causes[i].total_ns < CAUSE_SHARE_MIN * (double)report->states[state])
 			continue;
 		sink__cause(out, &causes[i], width);
 		shown++;

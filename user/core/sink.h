@@ -27,7 +27,7 @@ struct sink_options {
 struct sink {
 	struct sink_options options;
 	FILE *out;
-	bool owned; /* a file of -o */
+	bool owned;         /* a file of -o */
 	unsigned int width; /* display columns of text */
 };
 

@@ -14,7 +14,10 @@ static const struct {
 	uint16_t nr;
 	uint8_t class;
 } classes[] = {
-#define C(name, class) {__NR_##name, CLASS_##class}
+#define C(name, class)                                                                             \
+	{                                                                                          \
+		__NR_##name, CLASS_##class                                                         \
+	}
 	/* clang-format off */
 	C(read, FD), C(write, FD), C(pread64, FD), C(pwrite64, FD), C(readv, FD), C(writev, FD),
 	C(preadv, FD), C(pwritev, FD), C(preadv2, FD), C(pwritev2, FD), C(sendfile, FD),
@@ -54,7 +57,7 @@ static const struct {
 	C(epoll_wait, POLL), C(poll, POLL_NFDS), C(select, SELECT), C(pause, SIGNAL),
 	C(vfork, CHILD), C(fork, CHILD),
 #endif
-	/* clang-format on */
+/* clang-format on */
 #undef C
 };
 

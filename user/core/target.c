@@ -14,7 +14,7 @@
 #include "thread.h"
 
 #define CGROUP_ROOT_INO 1 /* fs/kernfs: the root's id */
-#define CGROUP_LEVELS 64
+#define CGROUP_LEVELS   64
 
 static enum dwell_exit target__only_one(const struct target *t)
 {
@@ -22,7 +22,8 @@ static enum dwell_exit target__only_one(const struct target *t)
 		    t->all + (t->program != NULL);
 
 	if (kinds > 1)
-		return err__usage("only one of -p, -t, -c, --cgroup, -a and -- PROGRAM can be given");
+		return err__usage(
+			"only one of -p, -t, -c, --cgroup, -a and -- PROGRAM can be given");
 	return EXIT_OK;
 }
 
@@ -134,7 +135,8 @@ static enum dwell_exit target__cgroup(struct target *t, struct config *config)
 	}
 	level = target__cgroup_level(fd);
 	if (level < 0)
-		return err__unsupported("the root of the cgroup tree is not visible from %s: run dwell in the host's cgroup namespace",
+		return err__unsupported("the root of the cgroup tree is not visible from %s: run "
+					"dwell in the host's cgroup namespace",
 					t->cgroup);
 	config->filter = FILTER_CGROUP;
 	config->cgroup_id = st.st_ino;
@@ -162,8 +164,8 @@ enum dwell_exit target__resolve(struct target *t, int program_pid, struct config
 		config->filter = FILTER_TGID;
 		config->tgid = (uint32_t)program_pid;
 		config->follow = 1;
-		snprintf(t->text, sizeof(t->text), "%s (pid %d) and its descendants",
-			 t->program[0], program_pid);
+		snprintf(t->text, sizeof(t->text), "%s (pid %d) and its descendants", t->program[0],
+			 program_pid);
 		return EXIT_OK;
 	}
 	snprintf(t->text, sizeof(t->text), "the whole machine");

@@ -18,7 +18,7 @@ struct target {
 	bool all;
 	char **program; /* argv behind "--", or NULL */
 	/* set by target__resolve() */
-	char text[160];		 /* "pid 4242 (postgres)" */
+	char text[160];         /* "pid 4242 (postgres)" */
 	struct option_list ids; /* FILTER_TGIDS, FILTER_TIDS */
 };
 

@@ -21,7 +21,7 @@ struct session;
 /* What a report looks like as text; JSON is one and the same for all. */
 enum tool_shape {
 	SHAPE_BREAKDOWN, /* states as bars, with their causes, then a table of rows */
-	SHAPE_STACKS,	 /* one block per row: its numbers, then its stack */
+	SHAPE_STACKS,    /* one block per row: its numbers, then its stack */
 	SHAPE_HISTOGRAM, /* the histogram of everything, then a table of rows */
 };
 
@@ -57,12 +57,12 @@ extern const struct column report_cause_columns[];
 /* What a command's snapshot fills; memory is the session's, until the report was printed. */
 struct report {
 	const struct column *columns;
-	struct table_list rows; /* of tool->row_size */
+	struct table_list rows;  /* of tool->row_size */
 	const struct hist *hist; /* SHAPE_HISTOGRAM: of everything, or NULL */
 	const char *hist_title;
-	const char *verdict;	 /* or NULL */
+	const char *verdict;      /* or NULL */
 	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
-	uint64_t wall_ns;	 /* of all watched threads */
+	uint64_t wall_ns;         /* of all watched threads */
 	uint64_t states[NR_STATES];
 	size_t more_rows; /* rows cut by -n */
 };
@@ -73,15 +73,15 @@ struct tool {
 	const char *examples;
 	const struct tool_object *object;
 	enum tool_shape shape;
-	unsigned int accepts;	       /* enum tool_accepts */
-	const struct option *options;  /* its own, filling the struct of `options_size` bytes */
+	unsigned int accepts;      /* enum tool_accepts */
+	const struct opt *options; /* its own, filling the struct of `options_size` bytes */
 	size_t options_size;
 	const struct column *columns;
 	size_t row_size;
 	const char *sort; /* the default of --sort: a column's key */
 	/* A row's stack and title in SHAPE_STACKS and --folded: offsets in the row. */
-	size_t stack_offset; /* const char **: frames, innermost first */
-	size_t title_offset; /* const char * */
+	size_t stack_offset;  /* const char **: frames, innermost first */
+	size_t title_offset;  /* const char * */
 	size_t folded_offset; /* const char **: what is printed with --folded, outermost first */
 	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
 

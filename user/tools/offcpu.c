@@ -34,9 +34,17 @@ struct offcpu_row {
 #define AT(field) .offset = offsetof(struct offcpu_row, field)
 
 static const struct column offcpu_columns[] = {
-	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.name = "PID",
+	 .key = "pid",
+	 .type = COL_U32,
+	 AT(pid),
+	 .only = ONLY(PROCESS) | ONLY(THREAD)},
 	{.key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
-	{.name = "COMMAND", .key = "comm", .type = COL_STR, AT(comm), .max_columns = 15,
+	{.name = "COMMAND",
+	 .key = "comm",
+	 .type = COL_STR,
+	 AT(comm),
+	 .max_columns = 15,
 	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
 	{.name = "CGROUP", .key = "cgroup", .type = COL_STR, AT(cgroup), .only = ONLY(CGROUP)},
 	{.name = "STATE", .key = "state", .type = COL_STR, AT(state), .max_columns = 8},
@@ -53,8 +61,7 @@ static size_t offcpu__addresses(struct session *s, uint32_t id, uint64_t ips[STA
 {
 	size_t n = 0;
 
-	if (id >= STACK_LOST ||
-	    bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, ips))
+	if (id >= STACK_LOST || bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, ips))
 		return 0;
 	while (n < STACK_FRAMES && ips[n])
 		n++;
@@ -161,8 +168,8 @@ static enum dwell_exit offcpu__title(struct session *s, struct offcpu_row *row)
 	time__format(max, sizeof(max), row->hist->max);
 	str__count(count, sizeof(count), row->count);
 	row->title = arena__printf(&s->arena, "%s %s  %s (%u)  %s waits, mean %s, max %s", total,
-				   names__state_text(row->tally.key.state), row->comm, row->pid, count,
-				   mean, max);
+				   names__state_text(row->tally.key.state), row->comm, row->pid,
+				   count, mean, max);
 	return row->title ? EXIT_OK : err__fail("no memory for the report");
 }
 
@@ -229,8 +236,7 @@ extern const struct tool tool_offcpu;
 const struct tool tool_offcpu = {
 	.name = "offcpu",
 	.summary = "Where do threads leave the CPU? Time by stack and state",
-	.examples =
-		    "  dwell offcpu -p 4242                    one process, 5 seconds\n"
+	.examples = "  dwell offcpu -p 4242                    one process, 5 seconds\n"
 		    "  dwell offcpu -k -p 4242                 kernel stacks only\n"
 		    "  dwell offcpu --folded -p 4242 >out      for a flame graph\n"
 		    "  dwell offcpu --min 1ms -- make          long waits of a command\n",

@@ -28,18 +28,35 @@ struct runq_row {
 #define AT(field) .offset = offsetof(struct runq_row, field)
 
 static const struct column runq_columns[] = {
-	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.name = "PID",
+	 .key = "pid",
+	 .type = COL_U32,
+	 AT(pid),
+	 .only = ONLY(PROCESS) | ONLY(THREAD)},
 	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
 	{.name = "CPU", .key = "cpu", .type = COL_U32, AT(cpu), .only = ONLY(CPU)},
-	{.name = "COMMAND", .key = "comm", .type = COL_STR, AT(comm), .max_columns = 15,
+	{.name = "COMMAND",
+	 .key = "comm",
+	 .type = COL_STR,
+	 AT(comm),
+	 .max_columns = 15,
 	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
-	{.name = "CGROUP", .key = "cgroup", .type = COL_STR, AT(cgroup), .max_columns = 30, .only = ONLY(CGROUP)},
+	{.name = "CGROUP",
+	 .key = "cgroup",
+	 .type = COL_STR,
+	 AT(cgroup),
+	 .max_columns = 30,
+	 .only = ONLY(CGROUP)},
 	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
 	{.name = "PREEMPTED", .key = "preempt_ns", .type = COL_NS, AT(preempt_ns)},
 	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
 	{.name = "", .type = COL_HIST, AT(hist)},
-	{.key = "culprits", .type = COL_LIST, AT(culprits), .sub = culprit_columns, .sub_size = sizeof(struct culprit)},
+	{.key = "culprits",
+	 .type = COL_LIST,
+	 AT(culprits),
+	 .sub = culprit_columns,
+	 .sub_size = sizeof(struct culprit)},
 	{.name = "WHO HAD THE CPU", .type = COL_STR, AT(culprit)},
 	COLUMN_END,
 };
@@ -147,8 +164,7 @@ extern const struct tool tool_runq;
 const struct tool tool_runq = {
 	.name = "runq",
 	.summary = "How long do threads wait for a CPU, and who has it meanwhile?",
-	.examples =
-		    "  dwell runq                  the whole machine, 5 seconds\n"
+	.examples = "  dwell runq                  the whole machine, 5 seconds\n"
 		    "  dwell runq --by cpu         one row per CPU\n"
 		    "  dwell runq -p 4242 -i 1     one process, every second\n"
 		    "  dwell runq --min 10ms       waits of at least 10 ms only\n",

@@ -28,9 +28,17 @@ struct why_row {
 #define AT(field) .offset = offsetof(struct why_row, field)
 
 static const struct column why_columns[] = {
-	{.name = "PID", .key = "pid", .type = COL_U32, AT(pid), .only = ONLY(PROCESS) | ONLY(THREAD)},
+	{.name = "PID",
+	 .key = "pid",
+	 .type = COL_U32,
+	 AT(pid),
+	 .only = ONLY(PROCESS) | ONLY(THREAD)},
 	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
-	{.name = "COMMAND", .key = "comm", .type = COL_CHARS, AT(comm), .max_columns = 15,
+	{.name = "COMMAND",
+	 .key = "comm",
+	 .type = COL_CHARS,
+	 AT(comm),
+	 .max_columns = 15,
 	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
 	{.name = "CGROUP", .type = COL_STR, AT(cgroup), .max_columns = 40, .only = ONLY(CGROUP)},
 	{.key = "cgroup", .type = COL_STR, AT(cgroup)},
@@ -41,7 +49,11 @@ static const struct column why_columns[] = {
 	{.key = "states", .type = COL_STATES, AT(states)},
 	{.name = "STATES", .type = COL_STR, AT(breakdown), .max_columns = 40},
 	{.name = "TOP CAUSE", .type = COL_STR, AT(top)},
-	{.key = "causes", .type = COL_LIST, AT(causes), .sub = report_cause_columns, .sub_size = sizeof(struct report_cause)},
+	{.key = "causes",
+	 .type = COL_LIST,
+	 AT(causes),
+	 .sub = report_cause_columns,
+	 .sub_size = sizeof(struct report_cause)},
 	COLUMN_END,
 };
 
@@ -62,7 +74,8 @@ static enum dwell_state why__longest(const uint64_t *states, bool idle)
 	return longest;
 }
 
-static const struct report_cause *why__cause(const struct table_list *causes, enum dwell_state state)
+static const struct report_cause *why__cause(const struct table_list *causes,
+					     enum dwell_state state)
 {
 	const struct report_cause *cause = causes->items;
 
@@ -106,9 +119,9 @@ static const char *why__reason(struct session *s, const struct report *report,
 	const struct report_cause *cause = why__cause(&report->causes, state);
 	const char *link = state == STATE_RUNQ || state == STATE_PREEMPT ? ", held by " : ": ";
 
-	return arena__printf(&s->arena, "%.0f %%%s %s%s%s",
-			     why__percent(report->states[state], of), of_what, names__state_text(state),
-			     cause ? link : "", cause ? cause->name : "");
+	return arena__printf(&s->arena, "%.0f %%%s %s%s%s", why__percent(report->states[state], of),
+			     of_what, names__state_text(state), cause ? link : "",
+			     cause ? cause->name : "");
 }
 
 static const char *why__verdict(struct session *s, const struct report *report)
@@ -125,7 +138,8 @@ static const char *why__verdict(struct session *s, const struct report *report)
 		return arena__printf(&s->arena, "All of the wall time is idle.");
 	if (idle_ns <= report->states[busy])
 		return arena__printf(&s->arena, "%s.",
-				     why__reason(s, report, busy, report->wall_ns, " of wall time"));
+				     why__reason(s, report, busy, report->wall_ns,
+						 " of wall time"));
 	first = why__reason(s, report, idle, report->wall_ns, " of wall time");
 	return arena__printf(&s->arena, "%s. Of the %.1f %% that is not idle, %s.", first,
 			     why__percent(active_ns, report->wall_ns),
@@ -207,8 +221,7 @@ extern const struct tool tool_why;
 const struct tool tool_why = {
 	.name = "why",
 	.summary = "Where does the time go? All of it, by state and cause",
-	.examples =
-		    "  dwell why                        the whole machine, 5 seconds\n"
+	.examples = "  dwell why                        the whole machine, 5 seconds\n"
 		    "  dwell why -p 4242                one process\n"
 		    "  dwell why --by thread -p 4242    its threads one by one\n"
 		    "  dwell why -i 1 -p 4242           every second until Ctrl-C\n"
