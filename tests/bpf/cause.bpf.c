@@ -79,6 +79,19 @@ int blocked_on_fd(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* args: system call, descriptor of the driver's; takes a tally and keeps the name */
+SEC("raw_tp")
+int name_of_fd(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct clock_memo m = {.word = WORD_SET | (ctx->args[0] & 0xffff)};
+
+	cause__print_fd(&m, self(), ctx->args[1]);
+	cause__resolve(&the_clock, &m, true);
+	answer.state = m.state;
+	answer.slot = m.slot;
+	return 0;
+}
+
 /*
  * args: task state, address of a kernel lock; the driver itself, which is in bpf(2). Answers with
  * what the clock remembers.

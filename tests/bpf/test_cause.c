@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#include "core/names.h"
 #include "core/syscalls.h"
 #include "cause_test.h"
 #include "state.h"
@@ -378,6 +380,190 @@ static void test_unix(void **state)
 	close(pair[1]);
 }
 
+/* ---- names -------------------------------------------------------------------------------------- */
+
+#define NAMES 64
+
+static void start_names(struct harness *h, uint32_t names)
+{
+	struct config config = {0};
+
+	syscalls__classes(config.syscall_class);
+	harness__open(h, &config);
+	harness__size(h, "tally_slots", NAMES);
+	harness__size(h, "tally_free", NAMES);
+	harness__size(h, "names", names);
+	harness__load(h);
+	for (uint32_t slot = 0; slot < NAMES; slot++)
+		assert_int_equal(
+			bpf_map_update_elem(harness__map_fd(h, "tally_free"), NULL, &slot, 0), 0);
+}
+
+/* The name under which a wait for @fd in @nr is reported, as user space makes it. */
+static const char *name_of(struct harness *h, struct arena *arena, uint32_t nr, int fd)
+{
+	struct object o = {.obj = h->obj};
+	const struct accounts none = {0};
+	struct cause_answer *a = h->answer;
+	struct tally_key key, *prev = NULL;
+	uint32_t slot;
+
+	assert_true(fd >= 0);
+	harness__run(h, "name_of_fd", nr, (uint64_t)fd);
+	while (!bpf_map_get_next_key(harness__map_fd(h, "tally_slots"), prev, &key)) {
+		prev = &key;
+		assert_int_equal(
+			bpf_map_lookup_elem(harness__map_fd(h, "tally_slots"), &key, &slot), 0);
+		if (slot == a->slot)
+			return names__cause(&o, &none, &key, 0, arena);
+	}
+	return NULL;
+}
+
+static void test_names_of_files(void **state)
+{
+	char dir[] = "/tmp/dwell-names-XXXXXX", path[PATH_MAX], expected[PATH_MAX + 32];
+	struct harness *h = *state;
+	struct arena arena = {0};
+	int fd;
+
+	start_names(h, NAMES);
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/a file", dir);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	snprintf(expected, sizeof(expected), "pread64 %s", path);
+	assert_string_equal(name_of(h, &arena, SYS_pread64, fd), expected);
+	/* deleted: the name was taken in time */
+	unlink(path);
+	snprintf(expected, sizeof(expected), "file lock %s", path);
+	assert_string_equal(name_of(h, &arena, SYS_flock, fd), expected);
+	close(fd);
+	/* across a mount */
+	fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	snprintf(expected, sizeof(expected), "read /proc/%d/status", getpid());
+	assert_string_equal(name_of(h, &arena, SYS_read, fd), expected);
+	close(fd);
+	fd = open("/", O_RDONLY | O_CLOEXEC);
+	assert_string_equal(name_of(h, &arena, SYS_getdents64, fd), "getdents64 /");
+	close(fd);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_string_equal(name_of(h, &arena, SYS_read, fd), "read /dev/null");
+	close(fd);
+	fd = eventfd(0, EFD_CLOEXEC);
+	assert_string_equal(name_of(h, &arena, SYS_read, fd), "read [eventfd]");
+	close(fd);
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	snprintf(expected, sizeof(expected), "read %s", path);
+	assert_string_equal(name_of(h, &arena, SYS_read, fd), expected);
+	close(fd);
+	unlink(path);
+	rmdir(dir);
+	assert_int_equal(harness__losses(h), 0);
+	arena__reset(&arena);
+}
+
+/* Deeper, and longer, than what is kept: the end of the path is there, and a mark before it. */
+static void test_names_cut(void **state)
+{
+	enum { DEEP = NAME_PARTS + 3, LONG = 200 };
+	char path[PATH_MAX] = "/tmp/dwell-deep-XXXXXX", component[LONG + 1];
+	const char *name, mark[] = "pread64 …/";
+	struct harness *h = *state;
+	struct arena arena = {0};
+	size_t at[DEEP];
+	int fd;
+
+	memset(component, 'x', LONG);
+	component[LONG] = '\0';
+	start_names(h, NAMES);
+	for (int wide = 0; wide < 2; wide++) {
+		int n = wide ? 5 : DEEP;
+		size_t len;
+
+		snprintf(path, sizeof(path), "/tmp/dwell-deep-XXXXXX");
+		assert_non_null(mkdtemp(path));
+		len = strlen(path);
+		for (int i = 0; i < n; i++) {
+			at[i] = len;
+			len += (size_t)snprintf(path + len, sizeof(path) - len, "/%s%d",
+						wide ? component : "d", i);
+			assert_int_equal(mkdir(path, 0700), 0);
+		}
+		snprintf(path + len, sizeof(path) - len, "/file");
+		fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+		name = name_of(h, &arena, SYS_pread64, fd);
+		assert_memory_equal(name, mark, sizeof(mark) - 1);
+		name += sizeof(mark) - 2;
+		assert_string_equal(name, path + strlen(path) - strlen(name));
+		assert_true(strlen(name) > 40 && strlen(name) < NAME_SIZE + NAME_PART);
+		close(fd);
+		unlink(path);
+		while (n--) {
+			path[len] = '\0';
+			rmdir(path);
+			len = at[n];
+		}
+		path[len] = '\0';
+		rmdir(path);
+	}
+	arena__reset(&arena);
+}
+
+static void test_names_of_sockets(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct harness *h = *state;
+	struct arena arena = {0};
+	char expected[200];
+	int fd;
+
+	start_names(h, NAMES);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/dwell-name-%d.sock", getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	unlink(addr.sun_path);
+	snprintf(expected, sizeof(expected), "recvfrom unix:%s", addr.sun_path);
+	assert_string_equal(name_of(h, &arena, SYS_recvfrom, fd), expected);
+	close(fd);
+	/* abstract: begins with a NUL, and ends without one */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memset(addr.sun_path, 0, sizeof(addr.sun_path));
+	snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "dwell-%d", getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+					  strlen(addr.sun_path + 1))),
+			 0);
+	snprintf(expected, sizeof(expected), "recvfrom unix:@dwell-%d", getpid());
+	assert_string_equal(name_of(h, &arena, SYS_recvfrom, fd), expected);
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_string_equal(name_of(h, &arena, SYS_recvfrom, fd),
+			    "recvfrom unix socket without a name");
+	close(fd);
+	arena__reset(&arena);
+}
+
+static void test_names_until_full(void **state)
+{
+	struct harness *h = *state;
+	struct arena arena = {0};
+	int null, zero;
+
+	start_names(h, 1);
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	assert_string_equal(name_of(h, &arena, SYS_read, null), "read /dev/null");
+	assert_memory_equal(name_of(h, &arena, SYS_read, zero), "read inode ", 11);
+	assert_int_equal(harness__loss(h, LOSS_NAME_FULL), 1);
+	assert_string_equal(name_of(h, &arena, SYS_readv, null), "readv /dev/null");
+	assert_int_equal(harness__losses(h), 1);
+	close(null);
+	close(zero);
+	arena__reset(&arena);
+}
+
 /* ---- the whole of it ---------------------------------------------------------------------------- */
 
 /* Of a real task: this one, which is in bpf(2). */
@@ -446,6 +632,10 @@ int main(void)
 		HARNESS_BOTH(test_inet),
 		HARNESS_BOTH(test_inet6),
 		HARNESS_BOTH(test_unix),
+		HARNESS_BOTH(test_names_of_files),
+		HARNESS_BOTH(test_names_cut),
+		HARNESS_BOTH(test_names_of_sockets),
+		HARNESS_BOTH(test_names_until_full),
 		HARNESS_BOTH(test_classify),
 	};
 

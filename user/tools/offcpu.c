@@ -51,7 +51,7 @@ static const struct column offcpu_columns[] = {
 	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
 	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
-	{.name = "", .type = COL_HIST, AT(hist)},
+	{.name = "", .key = "hist", .type = COL_HIST, AT(hist)},
 	{.key = "stack", .type = COL_STRV, AT(stack)},
 	COLUMN_END,
 };

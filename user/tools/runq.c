@@ -51,7 +51,7 @@ static const struct column runq_columns[] = {
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
 	{.name = "PREEMPTED", .key = "preempt_ns", .type = COL_NS, AT(preempt_ns)},
 	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
-	{.name = "", .type = COL_HIST, AT(hist)},
+	{.name = "", .key = "hist", .type = COL_HIST, AT(hist)},
 	{.key = "culprits",
 	 .type = COL_LIST,
 	 AT(culprits),
