@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include <cmocka.h>
+
+#include "core/syscalls.h"
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_string_equal(syscalls__name(SYS_read), "read");
+	assert_string_equal(syscalls__name(SYS_pread64), "pread64");
+	assert_string_equal(syscalls__name(SYS_futex), "futex");
+	assert_string_equal(syscalls__name(SYS_clock_nanosleep), "clock_nanosleep");
+	assert_string_equal(syscalls__name(SYS_io_uring_enter), "io_uring_enter");
+	assert_string_equal(syscalls__name(SYS_futex_waitv), "futex_waitv");
+#ifdef __x86_64__
+	assert_string_equal(syscalls__name(0), "read");
+	assert_string_equal(syscalls__name(202), "futex");
+	assert_string_equal(syscalls__name(257), "openat");
+#elif defined(__aarch64__)
+	assert_string_equal(syscalls__name(63), "read");
+	assert_string_equal(syscalls__name(98), "futex");
+#endif
+}
+
+static void test_no_name(void **state)
+{
+	(void)state;
+	assert_null(syscalls__name(NR_SYSCALLS - 1));
+	assert_null(syscalls__name(NR_SYSCALLS));
+	assert_null(syscalls__name(SYSCALL_NONE));
+	assert_null(syscalls__name(UINT_MAX));
+#ifdef __x86_64__
+	assert_null(
+		syscalls__name(400)); /* in the gap between the old numbers and the common ones */
+#endif
+}
+
+static void test_classes(void **state)
+{
+	static const struct {
+		unsigned int nr;
+		enum syscall_class class;
+	} known[] = {
+		{SYS_read, CLASS_FD},
+		{SYS_pwrite64, CLASS_FD},
+		{SYS_fsync, CLASS_FD},
+		{SYS_sendmsg, CLASS_FD},
+		{SYS_accept4, CLASS_FD},
+		{SYS_getdents64, CLASS_FD},
+		{SYS_openat, CLASS_PATH},
+		{SYS_renameat2, CLASS_PATH},
+		{SYS_sync, CLASS_PATH},
+		{SYS_futex, CLASS_FUTEX},
+		{SYS_futex_waitv, CLASS_FUTEX_WAIT},
+		{SYS_flock, CLASS_FLOCK},
+		{SYS_fcntl, CLASS_FCNTL},
+		{SYS_semtimedop, CLASS_IPC},
+		{SYS_msgrcv, CLASS_QUEUE},
+		{SYS_wait4, CLASS_CHILD},
+		{SYS_waitid, CLASS_CHILD},
+		{SYS_epoll_pwait, CLASS_POLL},
+		{SYS_ppoll, CLASS_POLL_NFDS},
+		{SYS_pselect6, CLASS_SELECT},
+		{SYS_io_uring_enter, CLASS_URING},
+		{SYS_rt_sigtimedwait, CLASS_SIGNAL},
+		{SYS_nanosleep, CLASS_SLEEP},
+		{SYS_clock_nanosleep, CLASS_SLEEP},
+#ifdef __x86_64__
+		{SYS_open, CLASS_PATH},
+		{SYS_select, CLASS_SELECT},
+		{SYS_poll, CLASS_POLL_NFDS},
+		{SYS_epoll_wait, CLASS_POLL},
+		{SYS_pause, CLASS_SIGNAL},
+		{SYS_vfork, CLASS_CHILD},
+#endif
+		{SYS_getpid, CLASS_OTHER},
+		{SYS_ioctl, CLASS_OTHER},
+		{SYS_mmap, CLASS_OTHER},
+	};
+	uint8_t classes[NR_SYSCALLS];
+
+	(void)state;
+	/* whatever was there is overwritten, also for numbers without a call */
+	memset(classes, 0xff, sizeof(classes));
+	syscalls__classes(classes);
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (classes[known[i].nr] != known[i].class)
+			fail_msg("%s: class %u", syscalls__name(known[i].nr), classes[known[i].nr]);
+	}
+	for (unsigned int nr = 0; nr < NR_SYSCALLS; nr++) {
+		assert_true(classes[nr] <= CLASS_SLEEP);
+		if (!syscalls__name(nr))
+			assert_int_equal(classes[nr], CLASS_OTHER);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_no_name),
+		cmocka_unit_test(test_classes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
