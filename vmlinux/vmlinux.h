@@ -176,12 +176,18 @@ struct mm_struct {
 	unsigned long exec_vm;
 };
 
+struct sched_entity {
+	u64 sum_exec_runtime;
+	u64 prev_sum_exec_runtime;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
 	void *stack;
 	unsigned int flags;
 	int on_cpu;
+	struct sched_entity se;
 	int exit_state;
 	unsigned int in_iowait: 1;
 	unsigned int frozen: 1;

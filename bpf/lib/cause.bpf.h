@@ -292,7 +292,7 @@ static __always_inline u32 cause__inode(struct cause *c, struct file *file, u64 
 }
 
 /*
- * Which primitive a futex wait belongs to, by operation and expected value. @last: the thread's wait
+ * Which primitive a futex wait belongs to, by operation and expected value. @last: its wait
  * before. A barrier counts its rounds in the word, so that once it waits for 2 like a mutex does:
  * but without an owner, and right after another wait for the same word.
  */
@@ -325,7 +325,7 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 		return STATE_LOCK;
 	}
 	if (cmd == FUTEX_WAIT_BITSET && !(op & FUTEX_PRIVATE) && val > 3) {
-		/* The word is the thread's TID until the kernel clears it: a lock of its own each. */
+		/* The word is the thread's TID until the kernel clears it: one lock each. */
 		c->key.kind = CAUSE_JOIN;
 		c->key.id = 0;
 		return STATE_SYNC;

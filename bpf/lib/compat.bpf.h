@@ -42,7 +42,7 @@
 #define PF_USER_WORKER     0x4000 /* 54e6842d0775, 6.4 */
 #define PF_KTHREAD         0x00200000
 
-/* The state of a task that is not running just now: `state` became `__state` in 2f064a59a11f, 5.14. */
+/* The state of a task that does not run now: `state` became `__state` in 2f064a59a11f, 5.14. */
 static __always_inline u32 compat__task_state(struct task_struct *task)
 {
 	struct task_struct___state *old = (void *)task;
@@ -51,9 +51,6 @@ static __always_inline u32 compat__task_state(struct task_struct *task)
 		return FIELD(task, __state);
 	return BPF_CORE_READ(old, state);
 }
-
-/* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
-#define THREAD_SIZE (16 * 1024)
 
 /* Registers of an interrupted system call. */
 struct syscall_regs {
@@ -118,6 +115,12 @@ static __always_inline void compat__syscall(struct task_struct *task, struct sys
 	}
 	if (unlikely(compat__is_32bit(task)))
 		out->nr = -1;
+}
+
+/* The run that ends, ns, as the fair scheduler counts; other classes' may appear longer. */
+static __always_inline u64 compat__run_ns(struct task_struct *task)
+{
+	return FIELD(task, se.sum_exec_runtime) - FIELD(task, se.prev_sum_exec_runtime);
 }
 
 /* The command name as two words: cheaper to copy and to compare than a string. */

@@ -42,6 +42,22 @@ static __always_inline void sched__check_row(struct clock *clk, struct task_stru
 	emit__rekey(clk, task, row);
 }
 
+/*
+ * @task leaves a CPU that no hook saw it get: its wait ended where the scheduler began to count its
+ * run time. Kernels may keep switches from every tracer (while certain threads run), so this is rare
+ * but real; it is counted, since a run queue's share of the wait and its culprits are guesses.
+ */
+static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *task, u64 now)
+{
+	u64 ran = compat__run_ns(task);
+	struct segment seg;
+
+	loss__count(LOSS_MISSED);
+	now = clock__later(clk->since, now - (ran < now - clk->since ? ran : 0));
+	clock__turn(clk, STATE_CPU, now, &seg);
+	sched__runs(clk, &seg, now);
+}
+
 static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
 				       u32 task_state, u64 now)
 {
@@ -54,6 +70,8 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	clk = clock__get(prev);
 	if (!clk)
 		return;
+	if (unlikely(clk->state != STATE_CPU && clk->state != STATE_NONE))
+		sched__unseen_in(clk, prev, now);
 	if (unlikely(task_state & TASK_DEAD)) {
 		clock__turn(clk, STATE_NONE, now, &seg);
 		emit__exit(clk, prev);
@@ -82,6 +100,11 @@ static __always_inline void sched__in(struct task_struct *next, u64 now)
 	clk = clock__get(next);
 	if (!clk)
 		return;
+	/* No hook saw it leave the CPU: how long it ran is not known. */
+	if (unlikely(clk->state == STATE_CPU)) {
+		loss__count(LOSS_MISSED);
+		clk->state = STATE_OTHER;
+	}
 	clock__turn(clk, filter__holds(next) ? STATE_CPU : STATE_NONE, now, &seg);
 	sched__runs(clk, &seg, now);
 }
@@ -201,6 +224,19 @@ static __always_inline u32 sched__seed_state(struct clock *clk, struct task_stru
 	return cause__classify(clk, task, task_state, false, SCHED_CAUSES);
 }
 
+/* It was leaving its CPU when it was seen: past the hook, but still there. No hook was here since. */
+static __always_inline void sched__reseed(struct clock *clk, struct task_struct *task)
+{
+	u32 state;
+
+	if (clk->state != STATE_CPU || clk->seq || FIELD(task, on_cpu))
+		return;
+	state = sched__seed_state(clk, task);
+	clk->slot = sched__seeded(clk, state);
+	clk->memo.word = 0;
+	compat__claim(&clk->state, STATE_CPU, state);
+}
+
 /* Before the run: gives every thread that exists a clock. Run twice, so that none slips through. */
 SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
@@ -212,8 +248,12 @@ int seed(struct bpf_iter__task *ctx)
 	if (!task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
-	if (!clk || clk->row)
+	if (!clk)
 		return 0;
+	if (clk->row) {
+		sched__reseed(clk, task);
+		return 0;
+	}
 	clk->row = emit__row(task);
 	/* A hook was faster, and knew no row: what it remembers is nobody's. */
 	if (clk->state != STATE_NONE) {
