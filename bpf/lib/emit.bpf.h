@@ -134,8 +134,8 @@ static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, 
 }
 
 /*
- * A process's first stacks, or the first since an exec or since code was mapped: user space reads its
- * mappings now, for they may be gone when the stacks are to be resolved.
+ * A process's first stacks, or the first since an exec or since code was mapped: user space reads
+ * its mappings now, for they may be gone when the stacks are to be resolved.
  */
 static __always_inline void emit__seen(struct clock *clk, struct task_struct *task)
 {

@@ -44,8 +44,8 @@ static __always_inline void sched__check_row(struct clock *clk, struct task_stru
 
 /*
  * @task leaves a CPU that no hook saw it get: its wait ended where the scheduler began to count its
- * run time. Kernels may keep switches from every tracer (while certain threads run), so this is rare
- * but real; it is counted, since a run queue's share of the wait and its culprits are guesses.
+ * run time. A kernel may keep switches from every tracer (while certain threads run); that is
+ * counted, since the run queue's share of the wait is not known.
  */
 static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *task, u64 now)
 {
@@ -224,7 +224,7 @@ static __always_inline u32 sched__seed_state(struct clock *clk, struct task_stru
 	return cause__classify(clk, task, task_state, false, SCHED_CAUSES);
 }
 
-/* It was leaving its CPU when it was seen: past the hook, but still there. No hook was here since. */
+/* It was leaving its CPU when it was seen, past the hook but still there; no hook came since. */
 static __always_inline void sched__reseed(struct clock *clk, struct task_struct *task)
 {
 	u32 state;
@@ -301,7 +301,7 @@ int collect(struct bpf_iter__task *ctx)
 	return 0;
 whole:
 	emit__identity(&rec, clk, task);
-	/* Without room the write fails, and the kernel comes again with this thread: no claim yet. */
+	/* Without room the write fails, and the kernel comes again with it: no claim yet. */
 	if (!sched__has_room(ctx->meta->seq, sizeof(rec)) || emit__claim(clk, epoch))
 		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;

@@ -81,7 +81,7 @@ __noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
 	if (unlikely(total > hist->max))
 		compat__max(&hist->max, total);
 	bucket = (u64)hist__index(total);
-	/* Or clang 14 tests one register and indexes with another, and the verifier sees no bound. */
+	/* Or clang 14 tests one register and uses another: no bound for the verifier. */
 	barrier_var(bucket);
 	if (unlikely(bucket >= HIST_BUCKETS)) {
 		__sync_fetch_and_add(&hist->zero, 1);
