@@ -65,8 +65,8 @@ void table__print(FILE *out, const struct column *cols, const void *rows, size_t
 		  unsigned int width);
 
 /*
- * Copies those columns that are for @bit (a power of two), and the end: at most @max of both; more is
- * a bug and asserts.
+ * Copies those columns that are for @bit (a power of two), and the end: at most @max of both; more
+ * is a bug and asserts.
  */
 void table__select(struct column *dst, size_t max, const struct column *cols, unsigned int bit);
 

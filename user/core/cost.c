@@ -44,8 +44,8 @@ static void cost__read(struct cost *c, const struct object *o)
 		if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
 			continue;
 		/*
-		 * A contended lock inside an interrupt inside the program for another one: that is a
-		 * spinlock, which the program would not have looked at.
+		 * A contended lock inside an interrupt inside the program for another one: that is
+		 * a spinlock, which the program would not have looked at.
 		 */
 		if (strncmp(bpf_program__name(prog), "on_contention", 13))
 			c->missed += info.recursion_misses;

@@ -4,9 +4,9 @@
  *
  * What is learnt is kept: a process's mappings, each file's symbols once for all processes that map
  * it (a file is its device and inode), the kernel's functions once. Files are opened when the first
- * address in them is asked for: through /proc/PID/map_files, which knows deleted files and other mount
- * namespaces; or through /proc/PID/root/PATH; or, if the process is gone, through PATH; the last two
- * only if the inode is still the one that was mapped.
+ * address in them is asked for: through /proc/PID/map_files, which knows deleted files and other
+ * mount namespaces; or through /proc/PID/root/PATH; or, if the process is gone, through PATH; the
+ * last two only if the inode is still the one that was mapped.
  *
  * A damaged file is a module without symbols, and one line on stderr says so.
  */
@@ -42,8 +42,8 @@ void stacks__free(struct stacks *s);
 
 /*
  * Reads the mappings of the process @tgid now, so that its stacks can be resolved after it has
- * exited; what was known before stays known unless something else lies there now. 0; -ENOENT or -ESRCH if it is gone; -EACCES;
- * -ENOMEM. stacks__user() does it by itself, which is early enough for processes that live on.
+ * exited; what was known before stays known unless something else lies there now. 0; -ENOENT or
+ * -ESRCH if it is gone; -EACCES; -ENOMEM. stacks__user() does it by itself, which is early enough for processes that live on.
  */
 int stacks__remember(struct stacks *s, uint32_t tgid);
 
