@@ -43,7 +43,8 @@ void stacks__free(struct stacks *s);
 /*
  * Reads the mappings of the process @tgid now, so that its stacks can be resolved after it has
  * exited; what was known before stays known unless something else lies there now. 0; -ENOENT or
- * -ESRCH if it is gone; -EACCES; -ENOMEM. stacks__user() does it by itself, which is early enough for processes that live on.
+ * -ESRCH if it is gone; -EACCES; -ENOMEM. stacks__user() does it by itself, which is early enough
+ * for processes that live on.
  */
 int stacks__remember(struct stacks *s, uint32_t tgid);
 
