@@ -15,6 +15,7 @@ enum thread_flags {
 	THREAD_EXITED = 1,  /* the thread ended in this epoch */
 	THREAD_PARTIAL = 2, /* goes on under another row: its command or cgroup changed */
 	THREAD_OPEN = 4,    /* its last segment was still open at the epoch's end */
+	THREAD_TORN = 8,    /* it changed state whenever it was read: nothing else is set */
 };
 
 struct thread_rec {

@@ -297,7 +297,8 @@ int collect(struct bpf_iter__task *ctx)
 		if (!(seq & 1) && seq == *(volatile u32 *)&clk->seq)
 			goto whole;
 	}
-	loss__count(LOSS_TORN);
+	rec.flags = THREAD_TORN;
+	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 whole:
 	emit__identity(&rec, clk, task);

@@ -77,14 +77,30 @@ static bool causes__private(const struct tally_key *key)
 	return false;
 }
 
-/* Adds up what is the same in several rows; @n tallies in, the number left out. */
+/* Is every row of one process? */
+static bool causes__of_processes(const struct session *s)
+{
+	return s->config.by == BY_PROCESS || s->config.by == BY_THREAD;
+}
+
+/* What an address in a tally of @row belongs to: the process, where rows are of one. */
+static uint64_t causes__owner(const struct session *s, uint64_t row)
+{
+	const struct account *account = accounts__find(session__accounts(s), row);
+
+	return causes__of_processes(s) && account ? account->tgid : row;
+}
+
+/*
+ * Adds up what is the same in several rows; @n tallies in, the number left out. A key's row is then
+ * causes__owner() of its address, or 0.
+ */
 static enum dwell_exit causes__merge(struct session *s, struct tally *t, size_t *n)
 {
 	size_t out = 0;
 
 	for (size_t i = 0; i < *n; i++) {
-		if (!causes__private(&t[i].key))
-			t[i].key.row = 0;
+		t[i].key.row = causes__private(&t[i].key) ? causes__owner(s, t[i].key.row) : 0;
 	}
 	qsort(t, *n, sizeof(*t), causes__compare_keys);
 	for (size_t i = 0; i < *n; i++) {
@@ -121,16 +137,6 @@ static struct tally *causes__copy(struct session *s, uint64_t row, size_t *n)
 	return copy;
 }
 
-static uint32_t causes__tgid(const struct session *s, const struct tally_key *key, uint32_t tgid)
-{
-	const struct account *account;
-
-	if (tgid || !key->row || s->config.by == BY_COMM || s->config.by == BY_CGROUP)
-		return tgid;
-	account = accounts__find(session__accounts(s), key->row);
-	return account ? account->tgid : 0;
-}
-
 enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid, struct table_list *out)
 {
 	size_t n;
@@ -146,8 +152,9 @@ enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid, struc
 		return status;
 	qsort(t, n, sizeof(*t), causes__longest_first);
 	for (size_t i = 0; i < n; i++) {
+		uint64_t owner = row ? tgid : causes__of_processes(s) ? t[i].key.row : 0;
 		const char *name = names__cause(&s->object, session__accounts(s), &t[i].key,
-						causes__tgid(s, &t[i].key, tgid), &s->arena);
+						(uint32_t)owner, &s->arena);
 
 		if (!name)
 			return err__fail("no memory for the report");

@@ -16,6 +16,7 @@
 
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
 #define CUT_AHEAD        (10 * NSEC_PER_USEC)
+#define COLLECT_PASSES   16
 #define ROWS_TEXT        10    /* the default of -n for people; machines get all */
 #define STACKS_MAX       16384 /* distinct stacks kept */
 #define TALLIES_MIN      1024
@@ -302,11 +303,34 @@ struct session_collect {
 	bool final;
 };
 
-static enum dwell_exit session__on_thread(const void *rec, void *arg)
+static enum dwell_exit session__on_thread(const void *data, void *arg)
 {
 	const struct session_collect *collect = arg;
+	const struct thread_rec *rec = data;
 
+	if (rec->flags & THREAD_TORN) {
+		collect->s->torn++;
+		return EXIT_OK;
+	}
 	return session__take(collect->s, rec, collect->final);
+}
+
+/*
+ * Every thread's account of the epoch that just ended. A thread hands over an epoch once, so the
+ * iterator may come again for those that changed state whenever it looked.
+ */
+static enum dwell_exit session__collect(struct session *s, bool final)
+{
+	struct session_collect collect = {s, final};
+	enum dwell_exit status = EXIT_OK;
+
+	s->torn = 1;
+	for (int pass = 0; !status && s->torn && pass < COLLECT_PASSES; pass++) {
+		s->torn = 0;
+		status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
+					 session__on_thread, &collect);
+	}
+	return status;
 }
 
 static enum dwell_exit session__losses(struct session *s, uint64_t *events)
@@ -322,6 +346,7 @@ static enum dwell_exit session__losses(struct session *s, uint64_t *events)
 	now.count[LOSS_MISSED] += s->cost.missed;
 	loss__since(&s->loss, &now, &s->loss_before);
 	s->loss.count[LOSS_ROW_FULL] += session__accounts(s)->lost;
+	s->loss.count[LOSS_TORN] += s->torn;
 	s->loss_before = now;
 	return EXIT_OK;
 }
@@ -357,15 +382,16 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 /* Ends the epoch and reports it. */
 static enum dwell_exit session__end_epoch(struct session *s, bool final)
 {
-	struct session_collect collect = {s, final};
 	struct hist *bank = tallies__bank(&s->object, &s->config, s->epoch);
+	char next_started[sizeof(s->started)];
 	enum dwell_exit status;
 	uint64_t end;
 
+	progress__clear(&s->progress);
 	s->reported = s->epoch;
 	end = session__cut(s, final);
-	status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
-				 session__on_thread, &collect);
+	time__rfc3339(next_started, sizeof(next_started));
+	status = session__collect(s, final);
 	if (status)
 		return status;
 	ring_buffer__consume(s->ring);
@@ -378,6 +404,7 @@ static enum dwell_exit session__end_epoch(struct session *s, bool final)
 	accounts__reset(&s->accounts[s->reported & 1]);
 	arena__reset(&s->arena);
 	s->epoch_start = end;
+	memcpy(s->started, next_started, sizeof(s->started));
 	return status;
 }
 
@@ -430,10 +457,11 @@ static bool session__wait(struct session *s, uint64_t until)
 	struct timespec ts;
 	uint64_t sample = s->cost.stats_fd >= 0 ? s->run_start + COST_SAMPLE_NS : UINT64_MAX;
 
-	ppoll(fds, sizeof(fds) / sizeof(*fds), session__timeout(session__min(until, sample), &ts),
-	      NULL);
+	until = session__min(session__min(until, sample), s->progress.next);
+	ppoll(fds, sizeof(fds) / sizeof(*fds), session__timeout(until, &ts), NULL);
 	if (time__now() >= sample)
 		cost__sampled(&s->cost, &s->object);
+	progress__tick(&s->progress, &s->object, s->run_start, time__now());
 	if (fds[1].revents)
 		ring_buffer__consume(s->ring);
 	if (fds[2].revents && !s->launch.ended)
@@ -469,6 +497,7 @@ static enum dwell_exit session__trace(struct session *s)
 	if (status)
 		return status;
 	session__announce(s);
+	progress__start(&s->progress, !s->run.target.program, s->run_start);
 	if (s->run.target.program) {
 		status = launch__release(&s->launch, s->run.target.program);
 		if (status)

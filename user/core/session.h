@@ -12,6 +12,7 @@
 #include "core/launch.h"
 #include "core/loss.h"
 #include "core/object.h"
+#include "core/progress.h"
 #include "core/sink.h"
 #include "core/stacks.h"
 #include "core/tallies.h"
@@ -46,6 +47,7 @@ struct session {
 	struct launch launch;
 	struct sink sink;
 	struct cost cost;
+	struct progress progress;
 	struct stacks *stacks;
 	struct ring_buffer *ring;
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
@@ -54,7 +56,7 @@ struct session {
 
 	uint32_t epoch;                  /* the one that runs */
 	uint64_t run_start, epoch_start; /* CLOCK_MONOTONIC ns */
-	char started[40];                /* RFC 3339 */
+	char started[40];                /* of the epoch: RFC 3339 */
 	struct accounts accounts[2];     /* by the epoch's lowest bit */
 	enum dwell_exit ring_status;
 
@@ -63,7 +65,7 @@ struct session {
 	struct tallies tallies;
 	struct arena arena;
 	struct loss loss, loss_before;
-	uint64_t events_before;
+	uint64_t torn; /* threads whose account could not be read */
 };
 
 /* The accounts of the epoch that is reported. */
