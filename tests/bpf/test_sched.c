@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* bpf/lib/sched.bpf.h: switches, and those that the kernel kept from the hooks. */
+#include "harness.h"
+
+#include "base/time.h"
+#include "sched_test.h"
+#include "state.h"
+
+#include "sched.btf.skel.h"
+#include "sched.raw.skel.h"
+
+static const struct harness_variant btf = {sched_btf__elf_bytes, 0};
+static const struct harness_variant raw = {sched_raw__elf_bytes, 1};
+
+#define INTERRUPTIBLE 1 /* include/linux/sched.h */
+#define LENGTH        (50 * NSEC_PER_MSEC)
+
+/* A run that began a second ago; the driver has been in @state since @since. */
+static struct sched_answer *begin(struct harness *h, uint32_t state, uint64_t since)
+{
+	harness__open(h, NULL);
+	if (h->variant->raw)
+		harness__size(h, "clocks", 16);
+	harness__load(h);
+	harness__cut(h, since - NSEC_PER_SEC);
+	assert_int_equal(harness__run(h, "start", state, since), 0);
+	return h->answer;
+}
+
+static void test_seen(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+	struct sched_answer *a = begin(h, STATE_CPU, now - LENGTH);
+
+	assert_int_equal(harness__run(h, "out", INTERRUPTIBLE, now), 0);
+	assert_int_equal(a->cpu_ns, LENGTH);
+	assert_int_not_equal(a->state, STATE_CPU);
+	assert_int_equal(a->waits, 0);
+	assert_int_equal(harness__run(h, "in", now + 1000), 0);
+	assert_int_equal(a->state, STATE_CPU);
+	assert_int_equal(a->waits, 1);
+	assert_int_equal(a->wait_ns, 1000);
+	assert_int_equal(harness__losses(h), 0);
+}
+
+/* It leaves a CPU that nobody saw it get: the wait is counted, and ends when its run began. */
+static void test_in_unseen(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+	struct sched_answer *a = begin(h, STATE_SLEEP, now - LENGTH);
+
+	assert_int_equal(harness__run(h, "out", INTERRUPTIBLE, now), 0);
+	assert_int_equal(a->waits, 1);
+	assert_int_equal(a->wait_state, STATE_SLEEP);
+	assert_int_equal(a->wait_ns + a->cpu_ns, LENGTH);
+	assert_int_not_equal(a->state, STATE_SLEEP);
+	assert_int_not_equal(a->state, STATE_CPU);
+	assert_int_equal(a->since, now);
+	assert_int_equal(harness__loss(h, LOSS_MISSED), 1);
+	assert_int_equal(harness__losses(h), 1);
+}
+
+/* It gets a CPU though it was on one: how long it ran there is not known, and not claimed. */
+static void test_out_unseen(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+	struct sched_answer *a = begin(h, STATE_CPU, now - LENGTH);
+
+	assert_int_equal(harness__run(h, "in", now), 0);
+	assert_int_equal(a->state, STATE_CPU);
+	assert_int_equal(a->cpu_ns, 0);
+	assert_int_equal(a->other_ns, LENGTH);
+	assert_int_equal(harness__loss(h, LOSS_MISSED), 1);
+	assert_int_equal(harness__losses(h), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		HARNESS_BOTH(test_seen),
+		HARNESS_BOTH(test_in_unseen),
+		HARNESS_BOTH(test_out_unseen),
+	};
+
+	return harness__main(tests);
+}
