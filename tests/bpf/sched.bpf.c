@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
-/* The hooks' bodies on the driver's own clock, with switches and wake-ups that the test makes up. */
+/* The hooks' bodies on the driver's own clock, with switches that the test makes up. */
 #include "lib/cause.bpf.h"
 #include "lib/clock.bpf.h"
 
