@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,10 +31,49 @@ static _Noreturn void launch__child(int gate, int failed, char **argv)
 	_exit(127);
 }
 
+static int launch__executable(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EACCES;
+	return access(path, X_OK) ? -errno : 0;
+}
+
+/*
+ * What execvp() would say, as far as can be told before: so that a slip of the pen is answered at
+ * once, and not when everything is loaded. 0 or -errno.
+ */
+static int launch__find(const char *file)
+{
+	const char *dir = getenv("PATH") ?: "/bin:/usr/bin";
+	int err, first = -ENOENT;
+	char path[PATH_MAX];
+
+	if (strchr(file, '/'))
+		return launch__executable(file);
+	for (size_t len; *dir; dir += len + (dir[len] == ':')) {
+		len = strcspn(dir, ":");
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)len, len ? dir : ".", file) >=
+		    (int)sizeof(path))
+			continue;
+		err = launch__executable(path);
+		if (!err)
+			return 0;
+		if (err != -ENOENT)
+			first = err;
+	}
+	return first;
+}
+
 enum dwell_exit launch__prepare(struct launch *l, char **argv)
 {
-	int gate[2] = {-1, -1}, failed[2] = {-1, -1};
+	int gate[2] = {-1, -1}, failed[2] = {-1, -1}, err = launch__find(argv[0]);
 
+	if (err)
+		return err__fail("%s cannot be executed: %s", argv[0], strerror(-err));
 	if (pipe2(gate, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
 		close(gate[0]);
 		close(gate[1]);
