@@ -24,6 +24,7 @@ void cost__start(struct cost *c)
 	memset(c, 0, sizeof(*c));
 	c->ns_per_event = -1;
 	c->self_ns = cost__self_ns();
+	c->start = time__now();
 	c->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 }
 
@@ -68,8 +69,9 @@ void cost__sampled(struct cost *c, const struct object *o)
 	cost__read(c, o);
 }
 
-void cost__finish(struct cost *c, const struct object *o, uint64_t events, uint64_t duration)
+void cost__finish(struct cost *c, const struct object *o, uint64_t events)
 {
+	uint64_t elapsed = time__now() - c->start;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t runs = 0, ns = 0;
 	struct rusage usage;
@@ -85,8 +87,7 @@ void cost__finish(struct cost *c, const struct object *o, uint64_t events, uint6
 	c->cpu_ns = cost__self_ns() - c->self_ns;
 	if (runs)
 		c->cpu_ns += (uint64_t)(c->ns_per_event * (double)events);
-	c->cpu_percent =
-		duration ? 100.0 * (double)c->cpu_ns / ((double)duration * (double)cpus) : 0;
+	c->cpu_percent = 100.0 * (double)c->cpu_ns / ((double)elapsed * (double)cpus);
 	getrusage(RUSAGE_SELF, &usage);
 	c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }

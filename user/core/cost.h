@@ -23,14 +23,15 @@ struct cost_program {
 
 struct cost {
 	int stats_fd;     /* while the kernel measures; -1 otherwise */
-	uint64_t self_ns; /* CPU time of dwell at the run's start */
+	uint64_t self_ns; /* CPU time of dwell when it began to measure… */
+	uint64_t start;   /* …which was then: CLOCK_MONOTONIC ns */
 	struct cost_program program[COST_PROGRAMS];
 	unsigned int programs;
 	/* set by cost__finish() */
 	uint64_t events;
 	double ns_per_event; /* negative: nothing was measured */
 	uint64_t cpu_ns;     /* programs and dwell's own process together */
-	double cpu_percent;  /* of all CPUs' time over the run */
+	double cpu_percent;  /* of all CPUs' time since cost__start() */
 	uint64_t max_rss_bytes;
 	uint64_t missed; /* runs that the kernel skipped (recursion) */
 };
@@ -39,8 +40,8 @@ struct cost {
 void cost__start(struct cost *c);
 /* Ends the measuring, if it goes on. */
 void cost__sampled(struct cost *c, const struct object *o);
-/* Works out the cost of @events in a run of @duration ns. */
-void cost__finish(struct cost *c, const struct object *o, uint64_t events, uint64_t duration);
+/* Works out the cost of @events up to now. */
+void cost__finish(struct cost *c, const struct object *o, uint64_t events);
 void cost__json(struct json *j, const struct cost *c);
 void cost__footer(const struct cost *c);
 

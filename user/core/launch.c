@@ -56,8 +56,8 @@ static int launch__find(const char *file)
 		return launch__executable(file);
 	for (size_t len; *dir; dir += len + (dir[len] == ':')) {
 		len = strcspn(dir, ":");
-		if (snprintf(path, sizeof(path), "%.*s/%s", (int)len, len ? dir : ".", file) >=
-		    (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%.*s/%s", len ? (int)len : 1, len ? dir : ".",
+			     file) >= (int)sizeof(path))
 			continue;
 		err = launch__executable(path);
 		if (!err)

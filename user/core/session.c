@@ -365,11 +365,11 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 	enum dwell_exit status;
 	uint64_t events;
 
-	cost__finish(&s->cost, &s->object, 0, 0);
+	cost__finish(&s->cost, &s->object, 0);
 	status = session__losses(s, &events);
 	if (status)
 		return status;
-	cost__finish(&s->cost, &s->object, events, end - s->run_start);
+	cost__finish(&s->cost, &s->object, events);
 	status = s->tool->snapshot(s, s->tool_options, &report);
 	if (status)
 		return status;
