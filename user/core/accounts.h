@@ -23,6 +23,7 @@ struct account {
 	char comm[THREAD_COMM + 1];
 	uint64_t wall_ns; /* of all its threads: the sum of ns[] */
 	uint64_t ns[NR_STATES];
+	const char *cgroup_path; /* ident__set(): NULL until asked for */
 	UT_hash_handle hh;
 };
 

@@ -351,6 +351,18 @@ static enum dwell_exit session__losses(struct session *s, uint64_t *events)
 	return EXIT_OK;
 }
 
+/* All of the time of all watched threads. */
+static void session__totals(const struct session *s, struct report *report)
+{
+	const struct account *account;
+
+	for (account = session__accounts(s)->by_row; account; account = account->hh.next) {
+		report->wall_ns += account->wall_ns;
+		for (int i = STATE_NONE + 1; i < NR_STATES; i++)
+			report->states[i] += account->ns[i];
+	}
+}
+
 static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned int interval)
 {
 	struct report report = {0};
@@ -370,6 +382,7 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 	if (status)
 		return status;
 	cost__finish(&s->cost, &s->object, events);
+	session__totals(s, &report);
 	status = s->tool->snapshot(s, s->tool_options, &report);
 	if (status)
 		return status;

@@ -8,8 +8,8 @@
 #include "base/hist.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "core/ident.h"
 #include "core/names.h"
-#include "core/session.h"
 #include "core/stacks.h"
 #include "offcpu.btf.skel.h"
 #include "offcpu.raw.skel.h"
@@ -17,10 +17,7 @@
 
 struct offcpu_row {
 	struct tally tally;
-	uint32_t pid;
-	uint32_t tid;
-	const char *comm;
-	const char *cgroup;
+	struct ident id;
 	const char *state;
 	uint64_t count;
 	uint64_t total_ns;
@@ -34,19 +31,7 @@ struct offcpu_row {
 #define AT(field) .offset = offsetof(struct offcpu_row, field)
 
 static const struct column offcpu_columns[] = {
-	{.name = "PID",
-	 .key = "pid",
-	 .type = COL_U32,
-	 AT(pid),
-	 .only = ONLY(PROCESS) | ONLY(THREAD)},
-	{.key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
-	{.name = "COMMAND",
-	 .key = "comm",
-	 .type = COL_STR,
-	 AT(comm),
-	 .max_columns = 15,
-	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
-	{.name = "CGROUP", .key = "cgroup", .type = COL_STR, AT(cgroup), .only = ONLY(CGROUP)},
+	IDENT_COLUMNS(struct offcpu_row, id),
 	{.name = "STATE", .key = "state", .type = COL_STR, AT(state), .max_columns = 8},
 	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
@@ -125,7 +110,7 @@ static enum dwell_exit offcpu__stack(struct session *s, struct offcpu_row *row)
 		names[at++] = "[kernel stack lost]";
 	n = offcpu__addresses(s, user, ips);
 	if (n && at >= 0) {
-		stacks__user(s->stacks, row->pid, ips, n, frames);
+		stacks__user(s->stacks, row->id.pid, ips, n, frames);
 		at = offcpu__names(s, frames, n, names, at);
 	}
 	if (user == STACK_LOST && at >= 0)
@@ -148,7 +133,7 @@ static enum dwell_exit offcpu__fold(struct session *s, struct offcpu_row *row)
 		return err__fail("no memory for the report");
 	while (row->stack[n])
 		n++;
-	out[at++] = row->comm;
+	out[at++] = (s->config.by == BY_CGROUP ? row->id.cgroup : row->id.comm) ?: "?";
 	if (where == STATE_FRAME_ROOT)
 		out[at++] = state;
 	while (n)
@@ -161,42 +146,28 @@ static enum dwell_exit offcpu__fold(struct session *s, struct offcpu_row *row)
 
 static enum dwell_exit offcpu__title(struct session *s, struct offcpu_row *row)
 {
+	const char *who = ident__label(s, &row->id);
 	char total[16], mean[16], max[16], count[32];
 
 	time__format(total, sizeof(total), row->total_ns);
 	time__format(mean, sizeof(mean), row->mean_ns);
 	time__format(max, sizeof(max), row->hist->max);
 	str__count(count, sizeof(count), row->count);
-	row->title = arena__printf(&s->arena, "%s %s  %s (%u)  %s waits, mean %s, max %s", total,
-				   names__state_text(row->tally.key.state), row->comm, row->pid,
-				   count, mean, max);
-	return row->title ? EXIT_OK : err__fail("no memory for the report");
+	row->title = arena__printf(&s->arena, "%s %s  %s  %s waits, mean %s, max %s", total,
+				   names__state_text(row->tally.key.state), who ?: "?", count, mean,
+				   max);
+	return who && row->title ? EXIT_OK : err__fail("no memory for the report");
 }
 
-static void offcpu__row(struct session *s, const struct tally *t, struct offcpu_row *row)
+static enum dwell_exit offcpu__row(struct session *s, const struct tally *t, struct offcpu_row *row)
 {
-	const struct account *account = accounts__find(session__accounts(s), t->key.row);
-
 	row->tally = *t;
-	row->comm = account ? account->comm : "?";
-	row->pid = account ? account->tgid : 0;
-	row->tid = account ? account->tid : 0;
 	row->state = names__state((enum dwell_state)t->key.state);
 	row->count = t->count;
 	row->total_ns = t->hist->sum;
 	row->mean_ns = t->count ? t->hist->sum / t->count : t->hist->sum;
 	row->hist = t->hist;
-}
-
-static void offcpu__summary(struct session *s, struct report *report)
-{
-	const struct account *account;
-
-	for (account = session__accounts(s)->by_row; account; account = account->hh.next) {
-		report->wall_ns += account->wall_ns;
-		for (int i = STATE_NONE + 1; i < NR_STATES; i++)
-			report->states[i] += account->ns[i];
-	}
+	return ident__set(s, t->key.row, &row->id);
 }
 
 static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
@@ -204,22 +175,22 @@ static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
 {
 	struct offcpu_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
 	struct hist *all = arena__alloc(&s->arena, sizeof(*all));
-	enum dwell_exit status;
+	enum dwell_exit status = EXIT_OK;
 
 	(void)options;
 	if (!rows || !all)
 		return err__fail("no memory for the report");
-	for (size_t i = 0; i < s->tallies.n; i++) {
-		offcpu__row(s, &s->tallies.items[i], &rows[i]);
+	for (size_t i = 0; !status && i < s->tallies.n; i++) {
+		status = offcpu__row(s, &s->tallies.items[i], &rows[i]);
 		hist__merge(all, rows[i].hist);
 	}
-	status = session__rows(s, rows, s->tallies.n, report);
+	if (!status)
+		status = session__rows(s, rows, s->tallies.n, report);
 	for (size_t i = 0; !status && i < report->rows.n; i++) {
 		status = offcpu__stack(s, &rows[i]);
 		status = status ?: offcpu__fold(s, &rows[i]);
 		status = status ?: offcpu__title(s, &rows[i]);
 	}
-	offcpu__summary(s, report);
 	report->hist = all;
 	report->hist_title = "Times off the CPU";
 	return status;

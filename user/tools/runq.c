@@ -4,6 +4,7 @@
 
 #include "base/hist.h"
 #include "core/causes.h"
+#include "core/ident.h"
 #include "core/names.h"
 #include "core/session.h"
 #include "runq.btf.skel.h"
@@ -11,11 +12,8 @@
 
 struct runq_row {
 	uint64_t row;
-	uint32_t pid;
-	uint32_t tid;
-	uint32_t cpu;
-	const char *comm; /* NULL with --by cpu */
-	const char *cgroup;
+	struct ident id;
+	uint32_t cpu; /* --by cpu */
 	uint64_t count;
 	uint64_t total_ns;
 	uint64_t preempt_ns; /* of total_ns: pushed off, not woken */
@@ -28,25 +26,8 @@ struct runq_row {
 #define AT(field) .offset = offsetof(struct runq_row, field)
 
 static const struct column runq_columns[] = {
-	{.name = "PID",
-	 .key = "pid",
-	 .type = COL_U32,
-	 AT(pid),
-	 .only = ONLY(PROCESS) | ONLY(THREAD)},
-	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
+	IDENT_COLUMNS(struct runq_row, id),
 	{.name = "CPU", .key = "cpu", .type = COL_U32, AT(cpu), .only = ONLY(CPU)},
-	{.name = "COMMAND",
-	 .key = "comm",
-	 .type = COL_STR,
-	 AT(comm),
-	 .max_columns = 15,
-	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
-	{.name = "CGROUP",
-	 .key = "cgroup",
-	 .type = COL_STR,
-	 AT(cgroup),
-	 .max_columns = 30,
-	 .only = ONLY(CGROUP)},
 	{.name = "WAITS", .key = "count", .type = COL_COUNT, AT(count)},
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
 	{.name = "PREEMPTED", .key = "preempt_ns", .type = COL_NS, AT(preempt_ns)},
@@ -65,21 +46,13 @@ static const struct column runq_columns[] = {
 
 static enum dwell_exit runq__new_row(struct session *s, struct runq_row *row, uint64_t id)
 {
-	const struct account *account = accounts__find(session__accounts(s), id);
-
 	row->row = id;
 	row->hist = arena__alloc(&s->arena, sizeof(*row->hist));
 	if (!row->hist)
 		return err__fail("no memory for the report");
 	if (s->config.by == BY_CPU)
 		row->cpu = (uint32_t)id;
-	if (!account)
-		return EXIT_OK;
-	row->pid = account->tgid;
-	row->tid = account->tid;
-	row->comm = arena__printf(&s->arena, "%s", account->comm);
-	row->cgroup = names__cgroup(account, &s->arena);
-	return row->comm && row->cgroup ? EXIT_OK : err__fail("no memory for the report");
+	return ident__set(s, id, &row->id);
 }
 
 /* Tallies are sorted by row: each either adds to the last row or begins the next. */
@@ -115,17 +88,6 @@ static enum dwell_exit runq__culprits(struct session *s, struct runq_row *row)
 	return row->culprit ? EXIT_OK : err__fail("no memory for the report");
 }
 
-static void runq__summary(struct session *s, struct report *report)
-{
-	const struct account *account;
-
-	for (account = session__accounts(s)->by_row; account; account = account->hh.next) {
-		report->wall_ns += account->wall_ns;
-		for (int i = STATE_NONE + 1; i < NR_STATES; i++)
-			report->states[i] += account->ns[i];
-	}
-}
-
 static enum dwell_exit runq__snapshot(struct session *s, const void *options, struct report *report)
 {
 	struct runq_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
@@ -147,7 +109,6 @@ static enum dwell_exit runq__snapshot(struct session *s, const void *options, st
 		status = session__rows(s, rows, n, report);
 	for (size_t i = 0; !status && i < report->rows.n; i++)
 		status = runq__culprits(s, &rows[i]);
-	runq__summary(s, report);
 	report->hist = all;
 	report->hist_title = "From runnable to running";
 	return status;

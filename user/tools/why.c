@@ -4,16 +4,14 @@
 
 #include "base/str.h"
 #include "core/causes.h"
+#include "core/ident.h"
 #include "core/names.h"
 #include "core/session.h"
 #include "why.btf.skel.h"
 #include "why.raw.skel.h"
 
 struct why_row {
-	uint32_t pid;
-	uint32_t tid;
-	char comm[THREAD_COMM + 1];
-	const char *cgroup;
+	struct ident id;
 	uint64_t threads;
 	uint64_t exited;
 	uint64_t wall_ns;
@@ -28,20 +26,7 @@ struct why_row {
 #define AT(field) .offset = offsetof(struct why_row, field)
 
 static const struct column why_columns[] = {
-	{.name = "PID",
-	 .key = "pid",
-	 .type = COL_U32,
-	 AT(pid),
-	 .only = ONLY(PROCESS) | ONLY(THREAD)},
-	{.name = "TID", .key = "tid", .type = COL_U32, AT(tid), .only = ONLY(THREAD)},
-	{.name = "COMMAND",
-	 .key = "comm",
-	 .type = COL_CHARS,
-	 AT(comm),
-	 .max_columns = 15,
-	 .only = ONLY(PROCESS) | ONLY(THREAD) | ONLY(COMM)},
-	{.name = "CGROUP", .type = COL_STR, AT(cgroup), .max_columns = 40, .only = ONLY(CGROUP)},
-	{.key = "cgroup", .type = COL_STR, AT(cgroup)},
+	IDENT_COLUMNS(struct why_row, id),
 	{.name = "THREADS", .key = "threads", .type = COL_COUNT, AT(threads)},
 	{.key = "exited", .type = COL_COUNT, AT(exited)},
 	{.name = "WALL", .key = "wall_ns", .type = COL_NS, AT(wall_ns)},
@@ -146,32 +131,30 @@ static const char *why__verdict(struct session *s, const struct report *report)
 			     why__reason(s, report, busy, active_ns, ""));
 }
 
-static bool why__row(struct session *s, const struct account *account, struct why_row *row,
-		     struct report *report)
+static enum dwell_exit why__row(struct session *s, const struct account *account,
+				struct why_row *row)
 {
+	enum dwell_exit status = ident__set(s, account->row, &row->id);
+
+	if (status)
+		return status;
 	row->row = account->row;
-	row->pid = account->tgid;
-	row->tid = account->tid;
-	memcpy(row->comm, account->comm, sizeof(row->comm));
 	row->threads = account->threads;
 	row->exited = account->exited;
 	row->wall_ns = account->wall_ns;
-	row->cgroup = names__cgroup(account, &s->arena);
 	for (int i = STATE_NONE + 1; i < NR_STATES; i++) {
 		row->states[i] = account->ns[i];
-		report->states[i] += account->ns[i];
 		if (!names__state_idle((enum dwell_state)i))
 			row->active_ns += account->ns[i];
 	}
-	report->wall_ns += account->wall_ns;
 	row->breakdown = why__breakdown(s, row);
-	return row->cgroup && row->breakdown;
+	return row->breakdown ? EXIT_OK : err__fail("no memory for the report");
 }
 
 static enum dwell_exit why__causes(struct session *s, struct why_row *row)
 {
 	bool one = s->config.by == BY_PROCESS || s->config.by == BY_THREAD;
-	enum dwell_exit status = causes__of(s, row->row, one ? row->pid : 0, &row->causes);
+	enum dwell_exit status = causes__of(s, row->row, one ? row->id.pid : 0, &row->causes);
 	const struct report_cause *cause;
 	uint64_t waits[NR_STATES];
 
@@ -188,17 +171,18 @@ static enum dwell_exit why__snapshot(struct session *s, const void *options, str
 	const struct accounts *accounts = session__accounts(s);
 	struct why_row *rows = arena__array(&s->arena, accounts->n + 1, sizeof(*rows));
 	const struct account *account;
-	enum dwell_exit status;
+	enum dwell_exit status = EXIT_OK;
 	size_t n = 0;
 
 	(void)options;
 	if (!rows)
 		return err__fail("no memory for the report");
-	for (account = accounts->by_row; account; account = account->hh.next) {
-		if (account->wall_ns && !why__row(s, account, &rows[n++], report))
-			return err__fail("no memory for the report");
+	for (account = accounts->by_row; !status && account; account = account->hh.next) {
+		if (account->wall_ns)
+			status = why__row(s, account, &rows[n++]);
 	}
-	status = session__rows(s, rows, n, report);
+	if (!status)
+		status = session__rows(s, rows, n, report);
 	causes__prepare(s);
 	for (size_t i = 0; !status && i < report->rows.n; i++)
 		status = why__causes(s, &rows[i]);
