@@ -43,7 +43,8 @@ struct clock {
 	u32 culprit_slot;
 	u32 pad2;
 	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
-	u64 code;  /* address space and code that was told of: emit__seen() */
+	u64 mm;    /* address space that was told of, and… */
+	u64 code;  /* …its pages of code then: emit__seen() */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];

@@ -145,10 +145,11 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 
 	if (!mm)
 		return;
-	/* Pages of code in an address space: another number means that something was mapped. */
-	code = (u64)mm + FIELD(mm, exec_vm);
-	if (likely(code == clk->code))
+	/* Another number of pages of code means that something was mapped. */
+	code = FIELD(mm, exec_vm);
+	if (likely((u64)mm == clk->mm && code == clk->code))
 		return;
+	clk->mm = (u64)mm;
 	clk->code = code;
 	seen = bpf_ringbuf_reserve(&ring, sizeof(*seen), 0);
 	if (!seen)

@@ -43,7 +43,7 @@ static void expect(const struct cause_answer *a, uint32_t state, uint32_t kind, 
 	assert_int_equal(a->key.id2, id2);
 }
 
-/* ---- futex -------------------------------------------------------------------------------------- */
+/* ---- futex ----------------------------------------------------------------------------------- */
 
 /* include/uapi/linux/futex.h */
 enum {
@@ -110,7 +110,7 @@ static void test_futex(void **state)
 				 (unsigned long long)a->key.id2);
 		assert_int_equal(a->key.id, (uintptr_t)word);
 	}
-	/* The end of a thread: every thread is a lock of its own, which would be told by nothing. */
+	/* The end of a thread: a lock of its own each time, which would tell nothing. */
 	harness__run(h, "futex", (uintptr_t)word, WAIT_BITSET | REALTIME, 4242);
 	expect(a, STATE_SYNC, CAUSE_JOIN, 0, 0);
 	/* A lock in memory that can't be read: the holder is not known. */
@@ -139,7 +139,7 @@ static void test_barrier(void **state)
 	expect(a, STATE_LOCK, CAUSE_MUTEX, addr, OWNER);
 }
 
-/* ---- other system calls ------------------------------------------------------------------------- */
+/* ---- other system calls ---------------------------------------------------------------------- */
 
 static void test_states(void **state)
 {
@@ -191,7 +191,7 @@ static void test_states(void **state)
 	expect(a, STATE_KLOCK, CAUSE_KLOCK, 0xffff888000001000, 0);
 }
 
-/* ---- descriptors -------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 static uint64_t inode(int fd)
 {
@@ -284,7 +284,7 @@ static void test_devices_and_pipes(void **state)
 	close(fd);
 }
 
-/* ---- sockets ------------------------------------------------------------------------------------ */
+/* ---- sockets --------------------------------------------------------------------------------- */
 
 /* A connection over the loopback; the port that was listened on. */
 static uint16_t connect_pair(int *client, int *server)
@@ -380,7 +380,7 @@ static void test_unix(void **state)
 	close(pair[1]);
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 #define NAMES 64
 
@@ -564,7 +564,7 @@ static void test_names_until_full(void **state)
 	arena__reset(&arena);
 }
 
-/* ---- the whole of it ---------------------------------------------------------------------------- */
+/* ---- the whole of it ------------------------------------------------------------------------- */
 
 /* Of a real task: this one, which is in bpf(2). */
 static void test_classify(void **state)

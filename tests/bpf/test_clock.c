@@ -57,7 +57,7 @@ static void expect_segment(const struct clock_answer *a, uint32_t state, uint32_
 	assert_int_equal(a->total, total);
 }
 
-/* ---- one epoch ---------------------------------------------------------------------------------- */
+/* ---- one epoch ------------------------------------------------------------------------------- */
 
 static void test_turns_add_up(void **state)
 {
@@ -132,7 +132,7 @@ static void test_started_twice(void **state)
 	assert_int_equal(a->state, STATE_CPU);
 }
 
-/* ---- across epochs ------------------------------------------------------------------------------ */
+/* ---- across epochs --------------------------------------------------------------------------- */
 
 static void test_crossing_one(void **state)
 {
@@ -304,7 +304,7 @@ static void test_unwatched_time(void **state)
 	assert_int_equal(wall(rec), 400);
 }
 
-/* ---- handing over ------------------------------------------------------------------------------- */
+/* ---- handing over ---------------------------------------------------------------------------- */
 
 static void test_claimed_once(void **state)
 {
@@ -507,7 +507,7 @@ static void test_rows(void **state)
 	assert_true(row[BY_COMM] != row[BY_PROCESS]);
 }
 
-/* ---- against a model ---------------------------------------------------------------------------- */
+/* ---- against a model ------------------------------------------------------------------------- */
 
 #define MODEL_EPOCHS 2000
 #define MODEL_BORN   5000

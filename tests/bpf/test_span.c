@@ -211,7 +211,7 @@ static void test_too_deep_of_another_kind(void **state)
 	assert_int_equal(harness__losses(h), 1);
 }
 
-/* ---- against a model ---------------------------------------------------------------------------- */
+/* ---- against a model ------------------------------------------------------------------------- */
 
 struct open_span {
 	uint64_t kind, start, ns[NR_STATES];

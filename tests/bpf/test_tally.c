@@ -16,7 +16,7 @@
 static const struct harness_variant btf = {tally_btf__elf_bytes, 0};
 static const struct harness_variant raw = {tally_raw__elf_bytes, 1};
 
-/* ---- buckets ------------------------------------------------------------------------------------ */
+/* ---- buckets --------------------------------------------------------------------------------- */
 
 struct batch {
 	struct harness *h;
@@ -86,7 +86,7 @@ static void test_bucket_random(void **state)
 	assert_int_equal(b.checked, 75 * TALLY_BATCH);
 }
 
-/* ---- adding ------------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 #define SLOTS 8
 
@@ -158,7 +158,7 @@ static void test_banks(void **state)
 	assert_int_equal(hists[2 * SLOTS - 1].max, 205);
 }
 
-/* ---- several CPUs at once ----------------------------------------------------------------------- */
+/* ---- several CPUs at once -------------------------------------------------------------------- */
 
 #define ADDERS 4
 #define ADDS   20000
@@ -213,7 +213,7 @@ static void test_add_at_once(void **state)
 	}
 }
 
-/* ---- slots -------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static void start_slots(struct harness *h, uint32_t keys, uint32_t slots)
 {
