@@ -134,6 +134,7 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 					 struct task_struct *task, u32 task_state, bool current)
 {
 	struct syscall_regs regs;
+	u64 nr;
 	u32 flags = FIELD(task, flags);
 
 	m->word = WORD_SET;
@@ -166,8 +167,11 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		m->word |= SYSCALL_NONE;
 		return;
 	}
-	m->word |= regs.nr;
-	switch (config.syscall_class[regs.nr]) {
+	nr = regs.nr;
+	m->word |= nr;
+	/* Or a copy on the stack is used, of which verifiers up to 6.1 know no bound. */
+	barrier_var(nr);
+	switch (config.syscall_class[nr & (NR_SYSCALLS - 1)]) {
 	case CLASS_FD:
 	case CLASS_FLOCK:
 		cause__print_fd(m, task, regs.arg[0]);

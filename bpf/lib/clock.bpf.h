@@ -143,7 +143,11 @@ static __always_inline u64 clock__span(u64 from, u64 to)
 
 static __always_inline u64 *clock__bank(struct clock *clk, u32 epoch, u32 state)
 {
-	return &clk->bank[((epoch & 1) * NR_STATES + (state & STATE_MASK)) & (2 * NR_STATES - 1)];
+	u64 i = (u64)(epoch & 1) * NR_STATES + (state & STATE_MASK);
+
+	/* Verifiers up to 6.1 don't see the bound of an OR, which this is: the mask shows it. */
+	barrier_var(i);
+	return &clk->bank[i & (2 * NR_STATES - 1)];
 }
 
 /*

@@ -52,6 +52,12 @@ static __always_inline u32 compat__task_state(struct task_struct *task)
 	return BPF_CORE_READ(old, state);
 }
 
+/* An int that became a byte (7.x): read by the size that it has, as bit fields are. */
+static __always_inline bool compat__on_cpu(struct task_struct *task)
+{
+	return TASK_BITFIELD(task, on_cpu);
+}
+
 /* Registers of an interrupted system call. */
 struct syscall_regs {
 	s64 nr; /* negative: not in a system call, or one of a 32-bit program */

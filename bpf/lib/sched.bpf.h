@@ -217,7 +217,7 @@ static __always_inline u32 sched__seed_state(struct clock *clk, struct task_stru
 
 	if (!filter__holds(task))
 		return STATE_NONE;
-	if (FIELD(task, on_cpu))
+	if (compat__on_cpu(task))
 		return STATE_CPU;
 	if (task_state == TASK_RUNNING)
 		return STATE_RUNQ;
@@ -229,7 +229,7 @@ static __always_inline void sched__reseed(struct clock *clk, struct task_struct 
 {
 	u32 state;
 
-	if (clk->state != STATE_CPU || clk->seq || FIELD(task, on_cpu))
+	if (clk->state != STATE_CPU || clk->seq || compat__on_cpu(task))
 		return;
 	state = sched__seed_state(clk, task);
 	clk->slot = sched__seeded(clk, state);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,18 +16,11 @@
 
 static int object__print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[1024];
-	size_t len;
-
 	/* libbpf's own words help only who debugs dwell: ours say what the user can do. */
 	if (log__level() < LOG_DEBUG || level == LIBBPF_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	len = strlen(line);
-	if (len && line[len - 1] == '\n')
-		line[len - 1] = '\0';
-	log__debug("%s", line);
-	return 0;
+	/* As it is, since it may be a verifier's log of any length. */
+	return vfprintf(stderr, fmt, ap);
 }
 
 /* Number of arguments that tracepoint @name hands over; 0 if this kernel has no such tracepoint. */

@@ -368,6 +368,7 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 	struct report report = {0};
 	struct sink_meta meta = {
 		.target = s->run.target.text,
+		.attach = attach_choices[s->object.raw ? ATTACH_RAW_TP : ATTACH_TP_BTF],
 		.started = s->started,
 		.duration_ns = end - s->epoch_start,
 		.interval = interval,

@@ -61,6 +61,7 @@ static void sink__json_meta(struct json *j, const struct tool *tool, const struc
 	json__kv_str(j, "version", DWELL_VERSION);
 	json__kv_str(j, "kernel", uname(&un) ? NULL : un.release);
 	json__kv_u64(j, "ncpu", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+	json__kv_str(j, "attach", meta->attach);
 	json__key(j, "target");
 	json__object_begin(j);
 	json__kv_str(j, "text", meta->target);

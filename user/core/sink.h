@@ -34,6 +34,7 @@ struct sink {
 /* What a report says besides what the command found. */
 struct sink_meta {
 	const char *target;
+	const char *attach; /* "tp_btf" or "raw_tp" */
 	const char *started;
 	uint64_t duration_ns;
 	unsigned int interval; /* 1, 2, …; 0: the only report */
