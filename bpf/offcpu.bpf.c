@@ -30,7 +30,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 {
 	clk->stack = STACK_NOT_SEEN;
-	return state == STATE_CPU || state == STATE_NONE ? TALLY_NONE : offcpu__slot(clk, state);
+	return state == STATE_CPU ? TALLY_NONE : offcpu__slot(clk, state);
 }
 
 static __always_inline void offcpu__add(const struct segment *seg)

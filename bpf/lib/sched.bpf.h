@@ -7,7 +7,7 @@
  *
  *   sched__left()     a watched thread left the CPU: clk->state says why, clk->memo what for;
  *                     clk->slot is to be set if the segment that began is to be tallied
- *   sched__seeded()   a thread was found in @state before the run: the tally that this goes to
+ *   sched__seeded()   a watched thread was found in @state before the run: the tally of this
  *   sched__woken()    a blocked thread became runnable: @seg ended
  *   sched__runs()     a thread got its CPU: @seg ended
  *   sched__switched() the CPU goes to @next, watched or not
@@ -232,7 +232,7 @@ static __always_inline void sched__reseed(struct clock *clk, struct task_struct 
 	if (clk->state != STATE_CPU || clk->seq || compat__on_cpu(task))
 		return;
 	state = sched__seed_state(clk, task);
-	clk->slot = sched__seeded(clk, state);
+	clk->slot = state == STATE_NONE ? TALLY_NONE : sched__seeded(clk, state);
 	clk->memo.word = 0;
 	compat__claim(&clk->state, STATE_CPU, state);
 }
@@ -262,7 +262,7 @@ int seed(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	state = sched__seed_state(clk, task);
-	slot = sched__seeded(clk, state);
+	slot = state == STATE_NONE ? TALLY_NONE : sched__seeded(clk, state);
 	/* The holder of a lock could not be read from here: the next wait is not this one. */
 	clk->memo.word = 0;
 	clock__start(clk, state, slot, bpf_ktime_get_ns());
