@@ -158,7 +158,8 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		m->word |= WORD_KTHREAD;
 		return;
 	}
-	if (TASK_BITFIELD(task, frozen)) {
+	/* Set also while a vfork() waits for its child, but then the wait is not interruptible. */
+	if (TASK_BITFIELD(task, frozen) && (task_state & TASK_INTERRUPTIBLE)) {
 		m->word |= WORD_FROZEN;
 		return;
 	}

@@ -19,7 +19,7 @@
 #define COLLECT_PASSES   16
 #define ROWS_TEXT        10    /* the default of -n for people; machines get all */
 #define STACKS_MAX       16384 /* distinct stacks kept */
-#define TALLIES_MIN      1024
+#define TALLIES_MIN      4096
 #define TALLIES_MAX      8192      /* 2.7 kB each */
 #define ROWS_MAX         65536     /* rows of the report that user space adds up */
 #define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
