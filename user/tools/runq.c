@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* runq: how long runnable threads waited for a CPU, and who had it. */
-#include <string.h>
-
 #include "base/hist.h"
+#include "base/str.h"
 #include "core/causes.h"
 #include "core/ident.h"
 #include "core/names.h"
 #include "core/session.h"
 #include "runq.btf.skel.h"
 #include "runq.raw.skel.h"
+
+/* In the text's last column: how many, and from which share of the row's waits (%) on. */
+#define CULPRITS_SHOWN 3
+#define CULPRIT_SHARE  5
 
 struct runq_row {
 	uint64_t row;
@@ -76,15 +79,25 @@ static enum dwell_exit runq__add(struct session *s, struct runq_row *rows, size_
 	return EXIT_OK;
 }
 
+/* "cruncher 49%, backup 48%": the first few, as far as they matter. */
 static enum dwell_exit runq__culprits(struct session *s, struct runq_row *row)
 {
 	enum dwell_exit status = causes__culprits(s, row->row, &row->culprits);
-	const struct culprit *most = row->culprits.items;
+	const struct culprit *c = row->culprits.items;
+	char text[160] = "";
+	size_t len = 0;
 
-	if (status || !row->culprits.n)
+	for (size_t i = 0; !status && i < row->culprits.n && i < CULPRITS_SHOWN; i++) {
+		double share = 100.0 * (double)c[i].total_ns / (double)(row->total_ns ?: 1);
+
+		if (i && share < CULPRIT_SHARE)
+			break;
+		str__append(text, sizeof(text), &len, "%s%s %.0f%%", i ? ", " : "", c[i].comm,
+			    share);
+	}
+	if (status || !len)
 		return status;
-	row->culprit = arena__printf(&s->arena, "%s %.0f%%", most->comm,
-				     100.0 * (double)most->total_ns / (double)(row->total_ns ?: 1));
+	row->culprit = arena__printf(&s->arena, "%s", text);
 	return row->culprit ? EXIT_OK : err__fail("no memory for the report");
 }
 
