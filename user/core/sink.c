@@ -182,8 +182,9 @@ static unsigned int sink__order(const struct report *report, enum dwell_state or
 
 static void sink__table(struct sink *sink, const struct tool *tool, const struct report *report)
 {
+	/* In a file or a pipe there is room for whole names. */
 	table__print(sink->out, report->columns, report->rows.items, report->rows.n, tool->row_size,
-		     sink->width);
+		     isatty(fileno(sink->out)) ? sink->width : 0);
 	if (report->more_rows)
 		fprintf(sink->out, "  … and %zu more (-n)\n", report->more_rows);
 }
