@@ -8,6 +8,7 @@
 #endif
 
 #define STACK_FRAMES 127         /* PERF_MAX_STACK_DEPTH, the kernel's default limit */
+#define STACK_MORE   (1U << 30)  /* it is in `stacks_more`, under the id without this bit */
 #define STACK_NONE   0xffffffffU /* not asked for, or the thread has none */
 #define STACK_LOST   0xfffffffeU /* counted as a loss */
 

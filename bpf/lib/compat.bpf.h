@@ -140,6 +140,28 @@ static __always_inline void compat__comm(struct task_struct *task, u64 comm[2])
 #endif
 }
 
+/* @v with what stands behind its first (lowest) zero byte cleared. */
+static __always_inline u64 compat__until_nul(u64 v)
+{
+	u64 zero = (v - 0x0101010101010101ULL) & ~v & 0x8080808080808080ULL;
+
+	return zero ? v & (((zero & -zero) >> 7) - 1) : v;
+}
+
+/*
+ * The name as a key that can be compared: before 5.17, whose __set_task_comm() pads it,
+ * behind its end is what an earlier, longer name left.
+ */
+static __always_inline void compat__comm_key(struct task_struct *task, u64 comm[2])
+{
+	u64 first;
+
+	compat__comm(task, comm);
+	first = compat__until_nul(comm[0]);
+	comm[1] = comm[0] >> 56 && first == comm[0] ? compat__until_nul(comm[1]) : 0;
+	comm[0] = first;
+}
+
 static __always_inline u64 compat__cgroup_id(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);

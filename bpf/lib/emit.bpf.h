@@ -20,7 +20,7 @@ static __always_inline u64 emit__row(struct task_struct *task)
 	if (config.by == BY_CGROUP)
 		return compat__cgroup_id(task);
 	if (config.by == BY_COMM) {
-		compat__comm(task, comm);
+		compat__comm_key(task, comm);
 		return comm[0] * 0x9e3779b97f4a7c15ULL ^ comm[1];
 	}
 	/* The start time tells processes apart that had the same id one after the other. */

@@ -51,7 +51,7 @@ static __always_inline bool filter__holds(struct task_struct *task)
 	if (config.filter & FILTER_COMM) {
 		u64 comm[2];
 
-		compat__comm(task, comm);
+		compat__comm_key(task, comm);
 		if (comm[0] != config.comm[0] || comm[1] != config.comm[1])
 			return false;
 	}

@@ -14,6 +14,14 @@ struct {
 	__uint(value_size, STACK_FRAMES * sizeof(u64));
 } stacks SEC(".maps");
 
+/* Stacks whose bucket another one has in `stacks`; the id is the bucket's in both. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, STACK_FRAMES * sizeof(u64));
+} stacks_more SEC(".maps");
+
 /* linux/errno.h; the kernel's own header is for user space */
 #define EEXIST 17
 
@@ -25,6 +33,9 @@ static __always_inline u32 stack__id(void *ctx, u64 flags)
 		return id;
 	/* Two stacks with the same hash: the one that was there first stays. */
 	if (id == -EEXIST) {
+		id = bpf_get_stackid(ctx, &stacks_more, flags);
+		if (likely(id >= 0))
+			return id | STACK_MORE;
 		loss__count(LOSS_STACK_COLLISION);
 		return STACK_LOST;
 	}

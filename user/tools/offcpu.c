@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* offcpu: time off the CPU by stack and state. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
@@ -44,9 +45,13 @@ static const struct column offcpu_columns[] = {
 /* The addresses of a stack that was kept; their number. */
 static size_t offcpu__addresses(struct session *s, uint32_t id, uint64_t ips[STACK_FRAMES])
 {
+	const char *map = id & STACK_MORE ? "stacks_more" : "stacks";
 	size_t n = 0;
 
-	if (id >= STACK_LOST || bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, ips))
+	if (id >= STACK_LOST)
+		return 0;
+	id &= ~STACK_MORE;
+	if (bpf_map_lookup_elem(object__map_fd(&s->object, map), &id, ips))
 		return 0;
 	while (n < STACK_FRAMES && ips[n])
 		n++;
@@ -165,9 +170,63 @@ static enum dwell_exit offcpu__row(struct session *s, const struct tally *t, str
 	row->state = names__state((enum dwell_state)t->key.state);
 	row->count = t->count;
 	row->total_ns = t->hist->sum;
-	row->mean_ns = t->count ? t->hist->sum / t->count : t->hist->sum;
 	row->hist = t->hist;
 	return ident__set(s, t->key.row, &row->id);
+}
+
+static int offcpu__compare_stacks(const char **a, const char **b)
+{
+	int order = 0;
+
+	for (; !order && *a && *b; a++, b++)
+		order = strcmp(*a, *b);
+	return order ?: !!*a - !!*b;
+}
+
+static int offcpu__compare(const void *a, const void *b)
+{
+	const struct offcpu_row *x = a, *y = b;
+
+	if (x->tally.key.row != y->tally.key.row)
+		return x->tally.key.row < y->tally.key.row ? -1 : 1;
+	if (x->tally.key.state != y->tally.key.state)
+		return x->tally.key.state < y->tally.key.state ? -1 : 1;
+	return offcpu__compare_stacks(x->stack, y->stack);
+}
+
+/* Adds @from to @to. */
+static enum dwell_exit offcpu__add(struct session *s, struct offcpu_row *to,
+				   const struct offcpu_row *from)
+{
+	struct hist *sum = arena__alloc(&s->arena, sizeof(*sum));
+
+	if (!sum)
+		return err__fail("no memory for the report");
+	*sum = *to->hist;
+	hist__merge(sum, from->hist);
+	to->hist = sum;
+	to->count += from->count;
+	to->total_ns += from->total_ns;
+	return EXIT_OK;
+}
+
+/* Stacks that read the same are one, though they differ in where in a function the calls are. */
+static enum dwell_exit offcpu__merge(struct session *s, struct offcpu_row *rows, size_t *n)
+{
+	enum dwell_exit status = EXIT_OK;
+	size_t out = 0;
+
+	qsort(rows, *n, sizeof(*rows), offcpu__compare);
+	for (size_t i = 0; !status && i < *n; i++) {
+		if (out && !offcpu__compare(&rows[out - 1], &rows[i]))
+			status = offcpu__add(s, &rows[out - 1], &rows[i]);
+		else
+			rows[out++] = rows[i];
+	}
+	for (size_t i = 0; i < out; i++)
+		rows[i].mean_ns = rows[i].total_ns / (rows[i].count ?: 1);
+	*n = out;
+	return status;
 }
 
 static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
@@ -176,19 +235,20 @@ static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
 	struct offcpu_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
 	struct hist *all = arena__alloc(&s->arena, sizeof(*all));
 	enum dwell_exit status = EXIT_OK;
+	size_t n = s->tallies.n;
 
 	(void)options;
 	if (!rows || !all)
 		return err__fail("no memory for the report");
-	for (size_t i = 0; !status && i < s->tallies.n; i++) {
+	for (size_t i = 0; !status && i < n; i++) {
 		status = offcpu__row(s, &s->tallies.items[i], &rows[i]);
+		status = status ?: offcpu__stack(s, &rows[i]);
 		hist__merge(all, rows[i].hist);
 	}
-	if (!status)
-		status = session__rows(s, rows, s->tallies.n, report);
+	status = status ?: offcpu__merge(s, rows, &n);
+	status = status ?: session__rows(s, rows, n, report);
 	for (size_t i = 0; !status && i < report->rows.n; i++) {
-		status = offcpu__stack(s, &rows[i]);
-		status = status ?: offcpu__fold(s, &rows[i]);
+		status = offcpu__fold(s, &rows[i]);
 		status = status ?: offcpu__title(s, &rows[i]);
 	}
 	report->hist = all;
