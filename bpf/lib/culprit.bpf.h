@@ -10,7 +10,7 @@
 #include "lib/name.bpf.h"
 #include "lib/tally.bpf.h"
 
-#define CULPRIT_RUNS 8 /* what ran before the last 8 runs is charged to nobody by name */
+#define CULPRIT_RUNS 32 /* what ran before the last 32 runs is charged to nobody by name */
 
 struct culprit_run {
 	u64 since;

@@ -8,7 +8,8 @@
  *   sched__left()     a watched thread left the CPU: clk->state says why, clk->memo what for;
  *                     clk->slot is to be set if the segment that began is to be tallied
  *   sched__seeded()   a watched thread was found in @state before the run: the tally of this
- *   sched__woken()    a blocked thread became runnable: @seg ended
+ *   sched__woken()    a blocked thread became runnable: @seg ended (a wait for a CPU may also
+ *                     come here, if its end was not seen)
  *   sched__runs()     a thread got its CPU: @seg ended
  *   sched__switched() the CPU goes to @next, watched or not
  */
@@ -55,7 +56,7 @@ static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *t
 	loss__count(LOSS_MISSED);
 	now = clock__later(clk->since, now - (ran < now - clk->since ? ran : 0));
 	clock__turn(clk, STATE_CPU, now, &seg);
-	sched__runs(clk, &seg, now);
+	sched__woken(clk, &seg);
 }
 
 static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
@@ -63,7 +64,8 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 {
 	struct clock *clk;
 	struct segment seg;
-	u32 state;
+	u32 state = STATE_NONE;
+	bool dead, watched;
 
 	if (!filter__maybe(prev))
 		return;
@@ -72,22 +74,21 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 		return;
 	if (unlikely(clk->state != STATE_CPU && clk->state != STATE_NONE))
 		sched__unseen_in(clk, prev, now);
-	if (unlikely(task_state & TASK_DEAD)) {
-		clock__turn(clk, STATE_NONE, now, &seg);
+	dead = task_state & TASK_DEAD;
+	watched = !dead && filter__holds(prev);
+	if (likely(watched)) {
+		sched__check_row(clk, prev, now);
+		state = STATE_PREEMPT;
+		if (!preempted && task_state != TASK_RUNNING)
+			state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
+	}
+	clock__turn(clk, state, now, &seg);
+	if (likely(watched)) {
+		sched__left(ctx, clk, prev);
+	} else if (dead) {
 		emit__exit(clk, prev);
 		clock__free(prev);
-		return;
 	}
-	if (!filter__holds(prev)) {
-		clock__turn(clk, STATE_NONE, now, &seg);
-		return;
-	}
-	sched__check_row(clk, prev, now);
-	state = STATE_PREEMPT;
-	if (!preempted && task_state != TASK_RUNNING)
-		state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
-	clock__turn(clk, state, now, &seg);
-	sched__left(ctx, clk, prev);
 }
 
 static __always_inline void sched__in(struct task_struct *next, u64 now)

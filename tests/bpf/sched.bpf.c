@@ -18,13 +18,14 @@ static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 
 static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
 {
+	answer.wait_state = seg->state;
+	answer.wait_ns = seg->total;
+	answer.waits++;
 }
 
 static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
 {
-	answer.wait_state = seg->state;
-	answer.wait_ns = seg->total;
-	answer.waits++;
+	sched__woken(clk, seg);
 }
 
 static __always_inline void sched__switched(struct task_struct *next, u64 now)
