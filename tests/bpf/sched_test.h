@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /* What tests/bpf/sched.bpf.c answers: the driver's clock, and the wait that ended last. */
 #ifndef TESTS_BPF_SCHED_TEST_H
 #define TESTS_BPF_SCHED_TEST_H
