@@ -47,13 +47,20 @@ bad() { # status text dwell's arguments…
 	bad 2 "15" why -c a-name-that-is-much-too-long
 }
 
-@test "targets that aren't there" {
+@test "targets that aren't there, or aren't what they should be" {
+	local pid tid
+
 	start "$T/out" true
 	await "$PID" 5
 	bad 1 "no process $PID" why -p "$PID"
 	bad 1 "no thread $PID" why -t "$PID"
 	bad 1 "/no/such/cgroup" why --cgroup /no/such/cgroup
 	bad 1 "not a cgroup" why --cgroup /tmp
+	bad 1 "/etc/passwd" why --cgroup /etc/passwd
+	start "$T/ready" "$W/sleeper" pipe
+	wait_for '^ready' "$T/ready"
+	read -r _ pid tid <"$T/ready"
+	bad 1 "-p $pid" why -p "$tid" # of a thread: says whose
 }
 
 @test "programs that cannot be executed" {
@@ -173,29 +180,39 @@ bad() { # status text dwell's arguments…
 	done
 }
 
+# dwell's objects, once it has some of every kind, in $T/objects
+list_bpf_objects() {
+	local kind
+
+	bpf_objects "$DWELL_PID" >"$T/objects"
+	for kind in prog map link; do
+		grep -q "^$kind " "$T/objects" || fail_with "no $kind while it runs:" "$T/objects"
+	done
+}
+
 @test "SIGKILL: no program, map or link remains" {
-	local before command
+	local command
 
 	need bpftool
-	before=$(bpf_objects)
 	for command in why offcpu runq; do
 		start_dwell $command -a -d 60
-		[ "$(bpf_objects)" -gt "$before" ] || fail_with "no BPF objects while it runs"
+		list_bpf_objects
 		kill -KILL "$DWELL_PID"
 		await "$DWELL_PID" 10 || true
-		await_bpf_objects "$before"
+		await_bpf_gone "$T/objects"
 	done
 }
 
 @test "a normal end leaves nothing behind either" {
-	local before
-
 	need bpftool
-	before=$(bpf_objects)
-	dwell why --json -d 0.3 -a >"$T/out"
-	dwell why --json -o "$T/out" -- true
-	run dwell why -- /no/such/program
-	await_bpf_objects "$before"
+	start_dwell why --json -a
+	list_bpf_objects
+	stop_dwell
+	await_bpf_gone "$T/objects"
+	start_dwell why --json -o "$T/out" -- sleep 1
+	list_bpf_objects
+	await "$DWELL_PID" 10
+	await_bpf_gone "$T/objects"
 }
 
 @test "SIGKILL of dwell does not take the program with it, nor hold it back" {

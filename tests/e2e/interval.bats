@@ -5,7 +5,7 @@
 load lib
 
 # Two dwells over the whole life of the same load, one with intervals, one without. $PID: the load.
-side_by_side() { # command [options…]
+whole_and_parts() { # command [options…]
 	local whole parts
 
 	start_dwell "$1" -a --json -d 60 -o "$T/whole.json" "${@:2}"
@@ -21,7 +21,7 @@ side_by_side() { # command [options…]
 }
 
 @test "why: the intervals' states add up to those of one run beside it" {
-	side_by_side why
+	whole_and_parts why
 	check "$T/whole.json" 'sound, lossless, ($parts[0][] | sound, lossless),
 		[.rows[] | select(.pid == $pid)] as $whole |
 		[$parts[0][].rows[] | select(.pid == $pid)] as $rows |
@@ -58,8 +58,9 @@ side_by_side() { # command [options…]
 	local command
 
 	for command in runq offcpu; do
-		side_by_side $command --max-entries 16384
-		check "$T/whole.json" 'lossless, ($parts[0][] | lossless),
+		whole_and_parts $command --max-entries 16384
+		# a few of so many stacks share a hash: they have no frames, but their time
+		check "$T/whole.json" '(., $parts[0][] | lossless(["stack_collision"])),
 			[.rows[] | select(.pid == $pid)] as $whole |
 			[$parts[0][].rows[] | select(.pid == $pid)] as $rows |
 			near("waits"; [$rows[].count] | total; [$whole[].count] | total; 0.01; 0),

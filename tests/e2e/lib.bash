@@ -11,6 +11,7 @@ LIMIT=${DWELL_TEST_LIMIT:-60} # seconds for anything in the foreground
 setup() {
 	T=$BATS_TEST_TMPDIR
 	PIDS=()
+	HALTED=() # processes that a failed test may leave stopped
 	# For the workloads' files: on a disk, which /tmp need not be.
 	DWELL_TEST_DIR=$(mktemp -d /var/tmp/dwell-e2e.XXXXXX)
 	export DWELL_TEST_DIR
@@ -19,9 +20,11 @@ setup() {
 teardown() {
 	local pid
 
+	# whole groups: a program's children must not outlive the test either
 	for pid in "${PIDS[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
+		kill -KILL -- "-$pid" "$pid" 2>/dev/null || true
 	done
+	[ ${#HALTED[@]} = 0 ] || kill -KILL "${HALTED[@]}" 2>/dev/null || true
 	for pid in "${PIDS[@]}"; do
 		wait "$pid" 2>/dev/null || true
 	done
@@ -68,10 +71,15 @@ await() {
 	wait "$1"
 }
 
-# A program in the background, with stdout in a file; its pid comes in $PID. Background jobs of a
-# script ignore SIGINT unless told otherwise.
+# What a program in the background is started with: a session of its own, so that it can be killed
+# with its children; an end if the test itself is killed; and signals as they are on a terminal
+# (background jobs of a script ignore SIGINT).
+ALONE=(setsid env "--default-signal=INT,QUIT")
+! command -v setpriv >/dev/null || ALONE+=(setpriv --pdeathsig KILL)
+
+# A program in the background, with stdout in a file; its pid and process group come in $PID.
 start() { # file of stdout, program…
-	env --default-signal=INT,QUIT "${@:2}" >"$1" 3>&- &
+	"${ALONE[@]}" "${@:2}" >"$1" 3>&- &
 	PID=$!
 	PIDS+=("$PID")
 }
@@ -79,7 +87,7 @@ start() { # file of stdout, program…
 # dwell in the background; returns when it traces. $DWELL_PID; stderr is in $T/dwell.err.
 start_dwell() {
 	: >"$T/dwell.err"
-	env --default-signal=INT,QUIT "$DWELL" "$@" >"$T/dwell.out" 2>"$T/dwell.err" 3>&- &
+	"${ALONE[@]}" "$DWELL" "$@" >"$T/dwell.out" 2>"$T/dwell.err" 3>&- &
 	DWELL_PID=$!
 	PIDS+=("$DWELL_PID")
 	wait_for '^dwell: tracing' "$T/dwell.err"
@@ -89,6 +97,51 @@ start_dwell() {
 stop_dwell() {
 	kill -INT "$DWELL_PID" 2>/dev/null || true
 	await "$DWELL_PID" 20 || fail_with "dwell's exit status is $?:" "$T/dwell.err"
+}
+
+# Stops processes, until none of their threads can run: what is measured from one halt to the next
+# has no wait and no slice that is under way at its ends.
+halt() { # PID…
+	local i pid stat=()
+
+	HALTED=("$@")
+	kill -STOP "$@"
+	for pid; do
+		stat+=("/proc/$pid"/task/*/stat)
+	done
+	for ((i = 0; i < 500; i++)); do
+		grep -qvsE '^[0-9]+ \(.*\) [TZX] ' "${stat[@]}" || return 0
+		sleep 0.02
+	done
+	fail_with "some of $* cannot be stopped"
+}
+
+resume() { # PID…
+	HALTED=()
+	kill -CONT "$@"
+}
+
+# Two dwells over the same SECONDS of the life of process PID: dwell as start_dwell() does, with its
+# report in $T/dwell.out, and another one with these arguments, with its report in $T/beside.out.
+side_by_side() { # PID SECONDS dwell's arguments… -- the other's arguments…
+	local pid=$1 seconds=$2 own=() other
+
+	shift 2
+	while [ "$1" != -- ]; do
+		own+=("$1")
+		shift
+	done
+	halt "$pid"
+	start_dwell "${@:2}" -p "$pid" -o "$T/beside.out"
+	other=$DWELL_PID
+	start_dwell "${own[@]}" -p "$pid"
+	resume "$pid"
+	sleep "$seconds"
+	halt "$pid"
+	stop_dwell
+	DWELL_PID=$other
+	stop_dwell
+	resume "$pid"
 }
 
 # A process that only sleeps, in $PID.
@@ -117,22 +170,23 @@ refused() { # status text
 	[[ $output == "dwell: "*"$2"* ]] || fail_with "'$output' does not say '$2'"
 }
 
-# The number of BPF programs, maps and links whose names are dwell's own: all there are, in the end.
-bpf_objects() {
-	{
-		bpftool prog show
-		bpftool link show
-		bpftool map show
-	} 2>/dev/null | grep -cE '^[0-9]+:' || true
+# The BPF objects that a process holds, one a line: "prog 12", "map 34", "link 56". Ids are not used
+# again soon: the kernel counts them up.
+bpf_objects() { # PID
+	sed -nE 's/^(prog|map|link)_id:\s*([0-9]+)$/\1 \2/p' "/proc/$1"/fdinfo/* | sort -u
 }
 
-# until the number of BPF objects is back to $1: the kernel frees them a moment later
-await_bpf_objects() {
-	local i
+# Fails unless all of these objects are gone; the kernel frees them a moment after their last user.
+await_bpf_gone() { # file of bpf_objects
+	local i kind id left
 
 	for ((i = 0; i < 250; i++)); do
-		[ "$(bpf_objects)" -gt "$1" ] || return 0
+		left=
+		while read -r kind id; do
+			! bpftool "$kind" show id "$id" >/dev/null 2>&1 || left+=" $kind $id"
+		done <"$1"
+		[ -n "$left" ] || return 0
 		sleep 0.02
 	done
-	fail_with "$(bpf_objects) BPF objects instead of $1"
+	fail_with "there still are BPF objects of dwell's:$left"
 }

@@ -51,7 +51,7 @@ load lib
 		# and the main thread, which lives all along
 		between("wall"; $rows[0].wall_ns; $truth[0].lifetime_ns * 0.97;
 			$truth[0].lifetime_ns * 1.03 + .duration_ns),
-		between("sleep"; $rows[0].states.sleep; $truth[0].count * 5000000;
+		between("sleep"; $rows[0].states.sleep; $truth[0].count * 5000000 * 0.97;
 			$truth[0].lifetime_ns)' --slurpfile truth "$T/truth"
 }
 
@@ -62,7 +62,10 @@ load lib
 		expect((.rows | length) == 301; "\(.rows | length) rows"),
 		([.rows[] | select(.tid != .pid)]) as $rows |
 		near("wall"; [$rows[].wall_ns] | total; $truth[0].lifetime_ns; 0.03; 5000000),
-		($rows[] | between("sleep of \(.tid)"; .states.sleep; 5000000; 50000000))' \
+		between("sleep"; [$rows[].states.sleep] | total; $truth[0].count * 5000000 * 0.97;
+			$truth[0].lifetime_ns),
+		(.duration_ns as $most |
+			$rows[] | between("sleep of \(.tid)"; .states.sleep; 1; $most))' \
 		--slurpfile truth "$T/truth"
 }
 
@@ -86,12 +89,17 @@ load lib
 }
 
 @test "a target that exits in the middle: its last moments are in the report" {
-	start "$T/a" sleep 0.5
-	dwell why --json -d 1.5 -p "$PID" >"$T/out"
-	check "$T/out" 'sound, lossless,
+	start_sleeper pipe
+	start_dwell why --json -p "$PID"
+	sleep 0.3
+	kill "$PID"
+	sleep 0.5
+	stop_dwell
+	check "$T/dwell.out" 'sound, lossless,
 		expect((.rows | length) == 1; "\(.rows | length) rows"),
-		between("wall"; .rows[0].wall_ns; 100000000; 600000000),
-		expect(.rows[0].exited == 1; "exited: \(.rows[0].exited)")'
+		expect(.rows[0].exited == 2; "exited: \(.rows[0].exited)"),
+		# of its two threads
+		between("wall"; .rows[0].wall_ns; 600000000; 2 * (.duration_ns - 500000000))'
 }
 
 @test "a pid that is used again gets an account of its own" {

@@ -12,41 +12,50 @@ measure() { # mode [options of runq…]
 	[ "$status" = 0 ] || fail_with "exit status $status:" "$T/err"
 }
 
+# The spinners are threads of the same process. The truth is all of the thread's life but for its
+# last steps, in which others may have the CPU.
 oracle() { # mode
 	measure "$1"
 	check "$T/runq.json" 'lossless,
 		$truth[0] as $t |
 		[.rows[] | select(.tid == $t.tid)] as $rows |
 		expect(($rows | length) == 1; "\($rows | length) rows"),
-		near("time"; $rows[0].total_ns; $t.total_ns; 0.01; 2000000),
+		([$rows[0].culprits[] | select(.pid != $t.pid).total_ns] | total) as $others |
+		between("time"; $rows[0].total_ns; $t.detail.queued_ns * 0.99 - 1000000;
+			$t.detail.queued_ns * 1.01 + 1000000 + $others),
+		between("waits"; $rows[0].count; $t.detail.queued; $t.detail.queued + 10),
 		expect($rows[0].preempt_ns <= $rows[0].total_ns; "preempt_ns is more than total_ns"),
 		near("culprits"; [$rows[0].culprits[].total_ns] | total; $rows[0].total_ns; 0.01; 0),
-		# the spinners are threads of the same process
-		expect($rows[0].culprits[0].pid == $t.pid; "culprits: \($rows[0].culprits)"),
-		expect($rows[0].culprits[0].total_ns > $rows[0].total_ns * 0.7;
-			"the spinners are but a part: \($rows[0].culprits)")' \
+		([$rows[0].culprits[] | select(.pid > 0)][0].pid) as $first |
+		expect($first == $t.pid; "culprits: \($rows[0].culprits)")' \
 		--slurpfile truth "$T/truth.json"
 }
 
 @test "waking up on a crowded CPU" {
 	oracle runq
 	check "$T/runq.json" '.rows[] | select(.comm == "victim") |
-		between("waits"; .count; 200; 300),
 		expect(.preempt_ns < .total_ns * 0.3; "preempt_ns is \(.preempt_ns) of \(.total_ns)")'
 }
 
 @test "sharing a CPU with spinning threads" {
 	oracle preempt
-	check "$T/runq.json" '.rows[] | select(.comm == "victim") |
-		expect(.preempt_ns > .total_ns * 0.7; "preempt_ns is \(.preempt_ns) of \(.total_ns)")'
+	# It always wants the CPU: whenever a spinner runs, it waits for that. Of long waits, the first
+	# part may be without a name.
+	check "$T/runq.json" '$truth[0].detail.crowd_ns as $crowd |
+		.rows[] | select(.comm == "victim") | .pid as $pid |
+		([.culprits[] | select(.comm == "(others, earlier)").total_ns] | total) as $unknown |
+		expect(.preempt_ns > .total_ns * 0.7; "preempt_ns is \(.preempt_ns) of \(.total_ns)"),
+		between("waits for the spinners"; [.culprits[] | select(.pid == $pid).total_ns] | total;
+			$crowd * 0.97 - 1000000 - $unknown; $crowd * 1.03 + 1000000)' \
+		--slurpfile truth "$T/truth.json"
 }
 
 @test "percentiles of run-queue waits are those of schedstat's" {
 	measure runq
 	# The samples are the victim's waits, but for a few at its start and end.
 	check "$T/runq.json" '.rows[] | select(.comm == "victim") |
-		between("p50_ns"; .p50_ns; ($truth[0].samples | rank(0.40)) * 0.95;
-			($truth[0].samples | rank(0.60)) * 1.05),
+		between("p50_ns"; .p50_ns; ($truth[0].samples | rank(0.35)) * 0.95;
+			($truth[0].samples | rank(0.65)) * 1.05),
 		between("max_ns"; .max_ns; ($truth[0].samples | max) * 0.99; .total_ns)' \
 		--slurpfile truth "$T/truth.json"
 }
@@ -62,11 +71,11 @@ oracle() { # mode
 @test "by process, the sum is that of its threads" {
 	start "$T/demo.out" "$W/demo" 30
 	sleep 0.3
-	start_dwell runq -p "$PID" -d 2 --json --by thread
-	dwell runq -p "$PID" -d 2 --json >"$T/process.json"
-	await "$DWELL_PID"
-	check "$T/process.json" 'expect([.rows[].pid] == ['"$PID"']; "rows: \(.rows)"),
-		near("total"; .rows[0].total_ns; [$threads[0].rows[].total_ns] | total; 0.1; 0)' \
+	side_by_side "$PID" 2 runq --json --by thread -- runq --json
+	check "$T/beside.out" 'expect([.rows[].pid] == ['"$PID"']; "rows: \(.rows)"),
+		expect(.rows[0].count > 100; "\(.rows[0].count) waits"),
+		near("waits"; .rows[0].count; [$threads[0].rows[].count] | total; 0.001; 0),
+		near("time"; .rows[0].total_ns; [$threads[0].rows[].total_ns] | total; 0.01; 0)' \
 		--slurpfile threads "$T/dwell.out"
 }
 

@@ -51,6 +51,7 @@ static void stop__victim(struct wait *w)
 
 struct crowd {
 	_Atomic bool stop;
+	_Atomic uint64_t ns; /* of CPU time that they had */
 	int cpu;
 	pthread_t thread[SPINNERS];
 };
@@ -63,6 +64,7 @@ static void *crowd__spin(void *arg)
 	workload__pin(crowd->cpu);
 	while (!atomic_load_explicit(&crowd->stop, memory_order_relaxed))
 		;
+	atomic_fetch_add(&crowd->ns, workload__clock(CLOCK_THREAD_CPUTIME_ID));
 	return NULL;
 }
 
@@ -75,33 +77,37 @@ static void crowd__start(struct crowd *crowd)
 			      "pthread_create");
 }
 
-static void crowd__stop(struct crowd *crowd)
+static void crowd__stop(struct crowd *crowd, struct wait *w)
 {
 	atomic_store(&crowd->stop, true);
 	for (int i = 0; i < SPINNERS; i++)
 		pthread_join(crowd->thread[i], NULL);
+	w->crowd_ns = crowd->ns;
 }
 
 /*
- * After each wake-up it needs 20 us: too little to be preempted in. SCHED_BATCH: it doesn't push
- * the spinners off the CPU, so that it really queues.
+ * After each wake-up it needs 20 us: too little to be preempted in. SCHED_IDLE: it never pushes a
+ * spinner off the CPU, so that it really queues.
  */
 static void runq__victim(struct wait *w)
 {
 	struct crowd crowd = {.stop = false};
 	struct sched_param param = {0};
-	uint64_t before;
+	struct workload_sched before, after;
 
 	crowd__start(&crowd);
-	workload__sys(sched_setscheduler(0, SCHED_BATCH, &param), "SCHED_BATCH");
+	workload__sys(sched_setscheduler(0, SCHED_IDLE, &param), "SCHED_IDLE");
 	for (unsigned int i = 0; i < w->count; i++) {
-		before = workload__run_delay(w->schedstat);
-		workload__sleep(WORKLOAD_MSEC);
-		w->samples[i] = workload__run_delay(w->schedstat) - before;
-		w->blocked[i] = w->samples[i];
-		workload__burn(20000);
+		/* A round in which it waited twice is not a sample of one wait. */
+		do {
+			before = workload__sched(w->schedstat);
+			workload__sleep(WORKLOAD_MSEC);
+			after = workload__sched(w->schedstat);
+			workload__burn(20000);
+		} while (after.slices - before.slices != 1);
+		w->samples[i] = w->blocked[i] = after.delay - before.delay;
 	}
-	crowd__stop(&crowd);
+	crowd__stop(&crowd, w);
 }
 
 /* Always wants its CPU, and shares it with the crowd. */
@@ -119,7 +125,7 @@ static void preempt__victim(struct wait *w)
 		w->blocked[i] = w->samples[i];
 		before += w->samples[i];
 	}
-	crowd__stop(&crowd);
+	crowd__stop(&crowd, w);
 }
 
 static void cpu__victim(struct wait *w)
@@ -281,7 +287,9 @@ static void print__states(const char *states)
 
 static void print__detail(const struct wait *w)
 {
-	printf("\"detail\":{\"nvcsw\":%ju", (uintmax_t)w->nvcsw);
+	printf("\"detail\":{\"blocked\":%ju,\"queued\":%ju,\"queued_ns\":%ju,\"crowd_ns\":%ju",
+	       (uintmax_t)w->nvcsw, (uintmax_t)w->queued, (uintmax_t)w->queued_ns,
+	       (uintmax_t)w->crowd_ns);
 	if (w->path[0])
 		printf(",\"path\":\"%s\"", w->path);
 	if (w->peer[0])

@@ -35,7 +35,7 @@ struct mode {
 	const char *name;
 	const char *states; /* where the waits may be accounted: "disk,fs"; usually one */
 	const char *kind;   /* of the cause; NULL: not asserted */
-	bool inexact;       /* a wait may end without having blocked, or block twice */
+	bool inexact;       /* a round may not block at all, or twice: the kernel knows */
 	void (*setup)(struct wait *w); /* on the main thread; skips if the machine can't */
 	void (*hold)(struct wait *w, unsigned int i);
 	void (*block)(struct wait *w, unsigned int i);
@@ -94,6 +94,9 @@ struct wait {
 
 	/* Sums over all rounds; of a wait's time, what was not blocked: running, run queue. */
 	uint64_t cpu_ns, runq_ns, nvcsw;
+	/* How often and how long the victim waited for a CPU in all its life. */
+	uint64_t queued, queued_ns;
+	uint64_t crowd_ns; /* CPU time of those that it shared its CPU with */
 	int schedstat;
 	uint64_t *samples; /* ns, wall-clock */
 	uint64_t *blocked; /* ns, without the CPU and run-queue time in it */
@@ -202,6 +205,7 @@ static __attribute__((noinline)) void wait__rounds(struct wait *w)
 
 static inline void *wait__victim(void *arg)
 {
+	struct workload_sched sched;
 	struct wait *w = arg;
 
 	prctl(PR_SET_NAME, "victim");
@@ -213,6 +217,9 @@ static inline void *wait__victim(void *arg)
 		w->mode->victim(w);
 	else
 		wait__rounds(w);
+	sched = workload__sched(w->schedstat);
+	w->queued = sched.slices;
+	w->queued_ns = sched.delay;
 	close(w->schedstat);
 	return NULL;
 }

@@ -123,18 +123,30 @@ static inline uint64_t workload__number(const char *s, uint64_t min, uint64_t ma
 	return n;
 }
 
-/* The time that the calling thread was runnable without a CPU. @fd: /proc/thread-self/schedstat. */
-static inline uint64_t workload__run_delay(int fd)
+/* What the scheduler says of the calling thread. */
+struct workload_sched {
+	unsigned long long run;    /* ns on a CPU */
+	unsigned long long delay;  /* ns runnable without a CPU */
+	unsigned long long slices; /* how often it got a CPU */
+};
+
+/* @fd: /proc/thread-self/schedstat. */
+static inline struct workload_sched workload__sched(int fd)
 {
+	struct workload_sched s;
 	char buf[96];
-	unsigned long long run, delay;
 	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
 
 	workload__sys(n, "schedstat");
 	buf[n] = 0;
-	if (sscanf(buf, "%llu %llu", &run, &delay) != 2)
+	if (sscanf(buf, "%llu %llu %llu", &s.run, &s.delay, &s.slices) != 3)
 		workload__die("schedstat: unexpected form");
-	return delay;
+	return s;
+}
+
+static inline uint64_t workload__run_delay(int fd)
+{
+	return workload__sched(fd).delay;
 }
 
 static inline int workload__open_schedstat(void)
