@@ -2,7 +2,7 @@
 # The only build. `make help` lists the targets; everything it makes is under build/.
 #
 # Set from outside: CC, CLANG, CFLAGS, LDFLAGS, PREFIX, DESTDIR, V=1 (show commands),
-# TEST=name (one test file of a suite).
+# TEST=name (one test file of a suite), KERNEL=6.1 (one kernel of the matrix).
 
 MAKEFLAGS += -rR --no-print-directory
 .DELETE_ON_ERROR:
@@ -179,6 +179,13 @@ $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
 
+# The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
+LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
+$(B)/tests/vm/load: tests/vm/load.c $(LOAD_OBJ)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_object__load,--wrap=libbpf_set_print \
+		$(LDFLAGS) -o $@ $< $(LOAD_OBJ) $(LIBS) $(LDLIBS)
+
 # All the types of vmlinux/ as BTF, whether a program uses them or not.
 $(B)/tests/vmlinux.o: $(wildcard vmlinux/*.h) tools/btf-of | $(B)/.checked
 	$(call say,BTF,$@)
@@ -190,7 +197,7 @@ $(B)/tools/check-vmlinux: tools/check-vmlinux.c | $(B)/.checked
 
 # ---- targets for people --------------------------------------------------------------------------
 
-.PHONY: demo check unit bpf-tests e2e lint format check-vmlinux install clean help
+.PHONY: demo check unit bpf-tests e2e vm lint format check-vmlinux install clean help
 
 # -j as it was asked for, or one job per CPU.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
@@ -219,6 +226,10 @@ bpf-tests: $(BPF_TESTS)
 e2e: all $(WORKLOADS)
 	$(GIVE_BACK)
 	@tests/run $@
+
+vm: all $(WORKLOADS) $(B)/tests/vm/load
+	$(GIVE_BACK)
+	@tests/vm/run $(KERNEL)
 
 lint: $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 	@tests/run $@
@@ -257,6 +268,7 @@ help:
 	@echo 'make unit           host tests, under sanitizers      } TEST=name:'
 	@echo 'sudo make bpf-tests BPF library tests                 } only that'
 	@echo 'sudo make e2e       whole commands on real workloads  } file'
+	@echo 'sudo make vm        the same on other kernels, in VMs } KERNEL=6.1: one'
 	@echo 'make lint           rules of the source tree          }'
 	@echo 'make format         clang-format on all C files'
 	@echo 'make check-vmlinux  vmlinux/ against the running kernel'

@@ -3,19 +3,6 @@
 #include "lib/cause.bpf.h"
 #include "lib/culprit.bpf.h"
 
-static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
-{
-}
-
-static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
-{
-	return TALLY_NONE;
-}
-
-static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
-{
-}
-
 static __always_inline u32 runq__slot(struct clock *clk, u32 state)
 {
 	struct tally_key key = {
@@ -28,13 +15,38 @@ static __always_inline u32 runq__slot(struct clock *clk, u32 state)
 	return tally__slot(&key, &fresh);
 }
 
+/* Known from its begin on, so that its part before a cut is not lost; by CPU, only at its end. */
+static __always_inline u32 runq__begins(struct clock *clk, u32 state)
+{
+	if (config.by == BY_CPU || (state != STATE_RUNQ && state != STATE_PREEMPT))
+		return TALLY_NONE;
+	return runq__slot(clk, state);
+}
+
+static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
+{
+	clk->slot = runq__begins(clk, clk->state);
+}
+
+static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
+{
+	return runq__begins(clk, state);
+}
+
+static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
+{
+	clk->slot = runq__begins(clk, clk->state);
+}
+
 static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
 {
 	struct culprit_log *log = culprit__log();
+	u32 slot;
 
 	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) || seg->total < config.min_ns)
 		return;
-	tally__add(runq__slot(clk, seg->state), seg->epoch, seg->inside, seg->total);
+	slot = seg->slot == TALLY_NONE ? runq__slot(clk, seg->state) : seg->slot;
+	tally__add(slot, seg->epoch, seg->inside, seg->total);
 	if (log)
 		culprit__charge(clk, log, seg, now);
 }

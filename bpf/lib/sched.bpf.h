@@ -276,8 +276,6 @@ static __always_inline bool sched__has_room(struct seq_file *seq, u64 size)
 	return seq->count + size < seq->size;
 }
 
-#define EMIT_TRIES 4
-
 /* After an epoch: each thread's account of it, without changing the clocks. */
 SEC("iter/task")
 int collect(struct bpf_iter__task *ctx)
@@ -292,16 +290,14 @@ int collect(struct bpf_iter__task *ctx)
 	clk = clock__get(task);
 	if (!clk || !clk->row)
 		return 0;
-	for (int i = 0; i < EMIT_TRIES; i++) {
-		seq = *(volatile u32 *)&clk->seq;
-		emit__account(&rec, clk, epoch, window__start(epoch + 1));
-		if (!(seq & 1) && seq == *(volatile u32 *)&clk->seq)
-			goto whole;
+	seq = *(volatile u32 *)&clk->seq;
+	emit__account(&rec, clk, epoch, window__start(epoch + 1));
+	/* The clock was turned meanwhile: user space comes again. */
+	if ((seq & 1) || seq != *(volatile u32 *)&clk->seq) {
+		rec.flags = THREAD_TORN;
+		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+		return 0;
 	}
-	rec.flags = THREAD_TORN;
-	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
-	return 0;
-whole:
 	emit__identity(&rec, clk, task);
 	/* Without room the write fails, and the kernel comes again with it: no claim yet. */
 	if (!sched__has_room(ctx->meta->seq, sizeof(rec)) || emit__claim(clk, epoch))

@@ -74,9 +74,9 @@ time_start() {
 @test "start: from exec to tracing in 150 ms" {
 	local best=1000000 stderr
 
-	# shellcheck disable=SC2153 # start() sets it
 	ping_pong
 	calibrated why -d 1.5 -o "$T/out" 2>"$T/err"
+	# shellcheck disable=SC2153 # ping_pong() sets it
 	kill -KILL -- "-$PID"
 	start "$T/ready" "$W/threads" 200 60
 	wait_for '^ready' "$T/ready"

@@ -208,7 +208,7 @@ static enum dwell_exit session__take(struct session *s, const struct thread_rec 
 {
 	struct hist *bank = tallies__bank(&s->object, &s->config, rec->epoch);
 
-	tallies__settle(bank, s->config.slots, rec, final);
+	tallies__settle(bank, &s->config, rec, final);
 	if (accounts__add(&s->accounts[rec->epoch & 1], rec))
 		return err__fail("no memory for the threads' accounts");
 	return EXIT_OK;

@@ -12,14 +12,15 @@ struct hist *tallies__bank(const struct object *o, const struct config *config, 
 	return o->tallies + (config->banks > 1 ? (size_t)(epoch & 1) * config->slots : 0);
 }
 
-void tallies__settle(struct hist *bank, uint32_t slots, const struct thread_rec *rec, bool final)
+void tallies__settle(struct hist *bank, const struct config *config, const struct thread_rec *rec,
+		     bool final)
 {
 	struct hist *hist;
 	int bucket;
 
-	if (rec->spill_slot < slots)
+	if (rec->spill_slot < config->slots)
 		bank[rec->spill_slot].sum += rec->spill_ns;
-	if (rec->open_slot >= slots)
+	if (rec->open_slot >= config->slots || (final && rec->open_total_ns < config->min_ns))
 		return;
 	hist = &bank[rec->open_slot];
 	hist->sum += rec->open_ns;

@@ -28,9 +28,11 @@ struct hist *tallies__bank(const struct object *o, const struct config *config, 
 
 /*
  * Credits the bank with what a thread's record says of a segment that crossed the epoch's end or
- * was still open at it: its time; and, if the run ends here (@final), the wait itself.
+ * was still open at it: its time; and, if the run ends here (@final), the wait itself, unless it is
+ * shorter than those that were asked for.
  */
-void tallies__settle(struct hist *bank, uint32_t slots, const struct thread_rec *rec, bool final);
+void tallies__settle(struct hist *bank, const struct config *config, const struct thread_rec *rec,
+		     bool final);
 
 /* All tallies with something in them. 0 or -errno. */
 int tallies__read(const struct object *o, struct hist *bank, uint32_t slots, struct arena *arena,

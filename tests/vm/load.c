@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * Loads every BPF object in every configuration, as the commands would, and says in TAP how many
+ * instructions the verifier looked at: one test per object, way to attach and program, with the
+ * worst of its configurations.
+ *
+ * Linked with --wrap for two functions of libbpf, so that what is loaded is what dwell loads, but
+ * the verifier's words come here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "core/object.h"
+#include "core/session.h"
+#include "core/syscalls.h"
+#include "core/target.h"
+
+/*
+ * A load must not be felt: the verifier does 1 to 2 million instructions a second on a machine of
+ * today, and older kernels look at more states for the same program. The kernel's own limit is
+ * 1,000,000.
+ */
+#define BUDGET 200000
+
+#define PROGRAMS_MAX  32
+#define LOG_LINES     12
+#define BPF_LOG_STATS 4 /* linux/bpf_verifier.h */
+
+#define TOOL(id, object) extern const struct tool tool_##id;
+#include "tools.def"
+#undef TOOL
+
+static const struct tool *const tools[] = {
+#define TOOL(id, object) &tool_##id,
+#include "tools.def"
+#undef TOOL
+};
+
+#define NR_TOOLS (sizeof(tools) / sizeof(*tools))
+
+struct program {
+	char name[64];
+	unsigned int insns; /* the most */
+	unsigned int loads;
+	char worst[96]; /* the configuration in which it was */
+};
+
+/* One object, attached in one way. libbpf's callbacks take no argument: hence the static. */
+static struct {
+	struct program program[PROGRAMS_MAX];
+	unsigned int programs;
+	char variant[96];
+	bool explain; /* the log of what was refused is wanted, not the numbers */
+	char refused[64];
+	char *log;
+} run;
+
+/* What is varied. */
+struct variant {
+	const char *filter;
+	uint32_t by;
+	bool user_stacks, kernel_stacks, intervals, kthreads;
+};
+
+static const char *const filters[] = {"none", "pid", "pids", "tid", "comm", "cgroup", "program"};
+static const char *const groups[] = {"process", "thread", "comm", "cgroup", "cpu"};
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+/* ---- what libbpf says ---------------------------------------------------------------------- */
+
+static struct program *load__program(const char *name)
+{
+	for (unsigned int i = 0; i < run.programs; i++) {
+		if (!strcmp(run.program[i].name, name))
+			return &run.program[i];
+	}
+	if (run.programs == PROGRAMS_MAX)
+		return NULL;
+	snprintf(run.program[run.programs].name, sizeof(run.program[0].name), "%s", name);
+	return &run.program[run.programs++];
+}
+
+static void load__count(const char *text)
+{
+	const char *processed = strstr(text, "processed ");
+	struct program *program;
+	unsigned int insns;
+	char name[64];
+
+	if (sscanf(text, "prog '%63[^']'", name) != 1 || !processed ||
+	    sscanf(processed, "processed %u insns", &insns) != 1)
+		return;
+	program = load__program(name);
+	if (!program)
+		return;
+	program->loads++;
+	if (insns > program->insns) {
+		program->insns = insns;
+		snprintf(program->worst, sizeof(program->worst), "%s", run.variant);
+	}
+}
+
+static int load__print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char *text;
+
+	(void)level;
+	if (vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	if (strstr(text, "BPF program load failed"))
+		sscanf(text, "libbpf: prog '%63[^']'", run.refused);
+	if (!strncmp(text, "libbpf: prog '", 14) && strstr(text, "BEGIN PROG LOAD LOG")) {
+		if (run.explain) {
+			free(run.log);
+			run.log = text;
+			return 0;
+		}
+		load__count(text + strlen("libbpf: "));
+	} else if (run.explain && level == LIBBPF_WARN && !run.log) {
+		printf("# %s", text);
+	}
+	free(text);
+	return 0;
+}
+
+int __real_bpf_object__load(struct bpf_object *obj);
+int __wrap_bpf_object__load(struct bpf_object *obj);
+libbpf_print_fn_t __wrap_libbpf_set_print(libbpf_print_fn_t fn);
+libbpf_print_fn_t __real_libbpf_set_print(libbpf_print_fn_t fn);
+
+libbpf_print_fn_t __wrap_libbpf_set_print(libbpf_print_fn_t fn)
+{
+	(void)fn;
+	return __real_libbpf_set_print(load__print);
+}
+
+int __wrap_bpf_object__load(struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, obj)
+		bpf_program__set_log_level(prog, run.explain ? 0 : BPF_LOG_STATS);
+	return __real_bpf_object__load(obj);
+}
+
+/* ---- configurations ------------------------------------------------------------------------ */
+
+static enum dwell_exit load__target(struct target *t, const char *filter, struct config *config)
+{
+	static char *program[] = {"true", NULL};
+
+	if (!strcmp(filter, "pid") || !strcmp(filter, "pids"))
+		t->pids = (struct option_list){filter[3] ? 2 : 1, {1, (uint32_t)getppid()}};
+	else if (!strcmp(filter, "tid"))
+		t->tids = (struct option_list){1, {1}};
+	else if (!strcmp(filter, "comm"))
+		t->comm = "sh";
+	else if (!strcmp(filter, "cgroup"))
+		config->filter = FILTER_CGROUP; /* of a cgroup v2, which need not be mounted */
+	else if (!strcmp(filter, "program"))
+		t->program = program;
+	return config->filter ? EXIT_OK : target__resolve(t, 1, config);
+}
+
+/* What dwell found in this kernel, for tests/vm/features: "# feature WHAT: yes|no: WITHOUT IT". */
+static void load__feature(const char *what, bool there, const char *without)
+{
+	printf("# feature %s: %s: %s\n", what, there ? "yes" : "no", without);
+}
+
+static void load__features(const struct object *object, const struct config *config)
+{
+	load__feature("task storage, tp_btf programs", !object->raw,
+		      "clocks in a hash map, raw_tp programs (an event costs more)");
+	load__feature("contention_begin, contention_end", object->contention,
+		      "time on kernel locks counts as fs or other, not klock");
+	load__feature("sched_switch with prev_state", config->switch_has_state,
+		      "the state is read from the task");
+}
+
+static enum dwell_exit load__once(const struct tool *tool, enum object_attach how,
+				  const struct variant *v)
+{
+	struct object_sizes sizes = {1024, 1024, 1024, 4096, 1 << 16};
+	struct config config = {
+		.by = v->by,
+		.slots = 1024,
+		.banks = v->intervals ? 2 : 1,
+		.kthreads = v->kthreads,
+		.user_stacks = v->user_stacks,
+		.kernel_stacks = v->kernel_stacks,
+	};
+	struct target target = {0};
+	struct object object = {0};
+	enum dwell_exit status = load__target(&target, v->filter, &config);
+	void *options = calloc(1, tool->options_size ?: 1);
+
+	if (!options)
+		return EXIT_FAIL;
+	syscalls__classes(config.syscall_class);
+	if (tool->configure)
+		tool->configure(options, &config);
+	snprintf(run.variant, sizeof(run.variant), "filter %s, by %s%s%s%s%s", v->filter,
+		 groups[v->by], v->user_stacks ? ", -u" : "", v->kernel_stacks ? ", -k" : "",
+		 v->intervals ? ", -i" : "", v->kthreads ? ", --kthreads" : "");
+	if (!status)
+		status = object__load(&object, tool->object, how, NULL, &config, &sizes,
+				      &target.ids);
+	if (!status && how == ATTACH_AUTO)
+		load__features(&object, &config);
+	object__free(&object);
+	free(options);
+	return status;
+}
+
+static void load__explain(const struct tool *tool, enum object_attach how,
+			  const struct variant *variant)
+{
+	char *line;
+	int lines = 0;
+
+	run.explain = true;
+	load__once(tool, how, variant);
+	run.explain = false;
+	if (!run.log)
+		return;
+	/* The end says why; every line of it begins with a # for TAP. */
+	for (line = run.log + strlen(run.log); line > run.log && lines < LOG_LINES + 2; line--)
+		lines += line[-1] == '\n';
+	for (line = strtok(line, "\n"); line; line = strtok(NULL, "\n"))
+		printf("#     %.160s\n", line);
+	free(run.log);
+	run.log = NULL;
+}
+
+/*
+ * Each filter, each kind of stacks, each group (with all that intervals add): what one changes in a
+ * program the others don't.
+ */
+static bool load__variant(const struct tool *tool, unsigned int i, struct variant *v)
+{
+	bool stacks = tool->accepts & ACCEPTS_STACKS;
+
+	*v = (struct variant){.filter = filters[0], .user_stacks = stacks, .kernel_stacks = stacks};
+	if (i < COUNT(filters)) {
+		v->filter = filters[i];
+		return true;
+	}
+	i -= COUNT(filters);
+	if (i < COUNT(groups)) {
+		v->by = i;
+		v->intervals = v->kthreads = true;
+		return true;
+	}
+	i -= COUNT(groups);
+	v->user_stacks = i & 1;
+	v->kernel_stacks = i & 2;
+	return stacks && i < 3;
+}
+
+/* ---- the test ------------------------------------------------------------------------------ */
+
+static unsigned int tests;
+
+static void load__refusal(const struct tool *tool, enum object_attach how,
+			  const struct variant *variant)
+{
+	printf("not ok %u %s %s %s: refused (%s)\n", ++tests, tool->name,
+	       how == ATTACH_RAW_TP ? "raw_tp" : "tp_btf", run.refused[0] ? run.refused : "maps",
+	       run.variant);
+	load__explain(tool, how, variant);
+}
+
+static void load__judge(const struct tool *tool, enum object_attach how)
+{
+	for (unsigned int i = 0; i < run.programs; i++) {
+		const struct program *p = &run.program[i];
+
+		printf("%s %u %s %s %s: at most %u instructions (%s; %u loads)\n",
+		       p->insns <= BUDGET ? "ok" : "not ok", ++tests, tool->name,
+		       how == ATTACH_RAW_TP ? "raw_tp" : "tp_btf", p->name, p->insns, p->worst,
+		       p->loads);
+	}
+}
+
+/* Refusals are explained once; the rest is tried all the same. */
+static void load__all(const struct tool *tool, enum object_attach how)
+{
+	struct variant variant;
+	unsigned int refused = 0, i;
+
+	memset(&run, 0, sizeof(run));
+	for (i = 0; load__variant(tool, i, &variant); i++) {
+		if (load__once(tool, how, &variant) && !refused++)
+			load__refusal(tool, how, &variant);
+		if (refused && i == 2)
+			break; /* not for one configuration: the others would say the same */
+	}
+	if (refused > 1)
+		printf("# %u of %u configurations were refused\n", refused, i + 1);
+	load__judge(tool, how);
+	fflush(stdout);
+}
+
+int main(void)
+{
+	const struct variant plain = {.filter = filters[0]};
+	bool storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) > 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (unsigned int i = 0; i < NR_TOOLS; i++) {
+		if (storage)
+			load__all(tools[i], ATTACH_TP_BTF);
+		else
+			printf("ok %u %s tp_btf # skip the kernel has no task storage\n", ++tests,
+			       tools[i]->name);
+		load__all(tools[i], ATTACH_RAW_TP);
+	}
+	load__once(tools[0], ATTACH_AUTO, &plain);
+	printf("1..%u\n", tests);
+	return 0;
+}
