@@ -77,11 +77,49 @@ statuses() { # file
 	done
 }
 
-@test "exit statuses: the README's are dwell(8)'s" {
-	local status
+# What a page says that a command is, after its name; the same from `dwell --help`.
+page_summary() { # command
+	sed -n "s/^dwell-$1 - //p" "$MAN/$1.8.scd"
+}
 
-	for status in $(statuses "$MAN/dwell.8.scd"); do
-		grep -qE "^Exit status:.* $status |; $status " "$ROOT/README.md"
+summaries_match() {
+	local command
+
+	for command in $(commands); do
+		diff <("$DWELL" --help | sed -n "s/^  $command  *//p") <(page_summary "$command") || return 1
 	done
+}
+
+@test "commands: a summary is the same in --help and the page" {
+	summaries_match
+}
+
+@test "commands: a summary that differs is found" {
+	sed -i 's/^dwell-why - /&Not: /' "$MAN/why.8.scd"
+	run summaries_match
+	[ "$status" = 1 ]
+	[[ $output == *"> Not: "* ]]
+}
+
+# The numbers of the README's paragraph on exit statuses: each begins a part between semicolons.
+readme_statuses() { # file
+	sed -n '/^Exit status:/,/^$/p' "$1" | { tr '\n;' ' \n'; echo; } | sed -n 's/^\(Exit status:\)\{0,1\} *\([0-9][0-9]*\) .*/\2/p'
+}
+
+statuses_match() { # README
+	diff <(statuses "$MAN/dwell.8.scd") <(readme_statuses "$1")
+}
+
+@test "exit statuses: the README's and dwell(8)'s are the same" {
 	[ "$(statuses "$MAN/dwell.8.scd" | tr '\n' ' ')" = "0 1 2 3 " ]
+	statuses_match "$ROOT/README.md"
+}
+
+@test "exit statuses: one that only the README or only the page has is found" {
+	sed 's/^Exit status: 0/Exit status: 99 a threshold was passed; 0/' "$ROOT/README.md" >"$BATS_TEST_TMPDIR/README.md"
+	run statuses_match "$BATS_TEST_TMPDIR/README.md"
+	[ "$status" = 1 ]
+	sed -i 's/^\*3\*$/*4*/' "$MAN/dwell.8.scd"
+	run statuses_match "$ROOT/README.md"
+	[ "$status" = 1 ]
 }
