@@ -59,6 +59,16 @@ static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *t
 	sched__woken(clk, &seg);
 }
 
+/*
+ * Is @prev, which did not lose its CPU, going to sleep? Not if a signal was pending: __schedule()
+ * then lets it run on, but up to 6.12 tells the hook what it had in mind. Nobody else may make it
+ * TASK_RUNNING before the hook is over.
+ */
+static __always_inline bool sched__sleeps(struct task_struct *prev, u32 task_state)
+{
+	return task_state != TASK_RUNNING && compat__task_state(prev) != TASK_RUNNING;
+}
+
 static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
 				       u32 task_state, u64 now)
 {
@@ -79,7 +89,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	if (likely(watched)) {
 		sched__check_row(clk, prev, now);
 		state = STATE_PREEMPT;
-		if (!preempted && task_state != TASK_RUNNING)
+		if (!preempted && sched__sleeps(prev, task_state))
 			state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
 	}
 	clock__turn(clk, state, now, &seg);
@@ -101,10 +111,15 @@ static __always_inline void sched__in(struct task_struct *next, u64 now)
 	clk = clock__get(next);
 	if (!clk)
 		return;
-	/* No hook saw it leave the CPU: how long it ran is not known. */
+	/*
+	 * No hook saw it leave the CPU: how long it ran is not known. Or none saw it woken: how
+	 * long it waited for the CPU is not known.
+	 */
 	if (unlikely(clk->state == STATE_CPU)) {
 		loss__count(LOSS_MISSED);
 		clk->state = STATE_OTHER;
+	} else if (unlikely(clk->state > STATE_PREEMPT)) {
+		loss__count(LOSS_MISSED);
 	}
 	clock__turn(clk, filter__holds(next) ? STATE_CPU : STATE_NONE, now, &seg);
 	sched__runs(clk, &seg, now);
