@@ -43,7 +43,7 @@ static const struct opt run_options[] = {
 	{'a', "all", NULL, OPT_FLAG, AT(target.all), 0, 0, NULL,
 	 "Measure the whole machine (the default)", 1},
 	{0, "kthreads", NULL, OPT_FLAG, AT(kthreads), 0, 0, NULL,
-	 "Include kernel threads", 1},
+	 "Include kernel threads (those named with -p or -t are anyway)", 1},
 	{'d', "duration", "DURATION", OPT_DURATION, AT(duration_ns), 1, 0, NULL,
 	 "Stop after this time: 10, 500ms, 2m (default: 5 s; until the program's end with --; "
 	 "until interrupted with -i)", 2},
@@ -179,7 +179,8 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->by = s->run.by;
 	config->min_ns = s->run.min_ns;
 	config->banks = s->run.interval_ns ? 2 : 1;
-	config->kthreads = s->run.kthreads;
+	/* Who is named by number is meant, whatever it is. */
+	config->kthreads = s->run.kthreads || s->run.target.pids.n || s->run.target.tids.n;
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
 	syscalls__classes(config->syscall_class);
