@@ -27,7 +27,7 @@ static struct sched_answer *begin(struct harness *h, uint32_t state, uint64_t si
 	return h->answer;
 }
 
-/* The driver's task says TASK_RUNNING throughout: it goes to no sleep, whatever the hook is told. */
+/* The driver says TASK_RUNNING throughout: it goes to no sleep, whatever the hook is told. */
 static void test_seen(void **state)
 {
 	struct harness *h = *state;
