@@ -41,10 +41,10 @@ struct clock {
 	struct clock_memo memo;
 	u64 culprit; /* what culprit_slot is of */
 	u32 culprit_slot;
-	u32 pad2;
-	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
-	u64 mm;    /* address space that was told of, and… */
-	u64 code;  /* …its pages of code then: emit__seen() */
+	u32 ending; /* it exits: counted in cpu_stat.ending, but not in .ended yet */
+	u64 stack;  /* the stacks with which it left the CPU: stack__ids() */
+	u64 mm;     /* address space that was told of, and… */
+	u64 code;   /* …its pages of code then: emit__seen() */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];

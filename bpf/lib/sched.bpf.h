@@ -59,6 +59,16 @@ static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *t
 	sched__woken(clk, &seg);
 }
 
+static __always_inline void sched__ended(struct clock *clk)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+
+	if (!stat || !clk->ending)
+		return;
+	clk->ending = 0;
+	__sync_fetch_and_add(&stat->ended, 1);
+}
+
 /*
  * Is @prev, which did not lose its CPU, going to sleep? Not if a signal was pending: __schedule()
  * then lets it run on, but up to 6.12 tells the hook what it had in mind. Nobody else may make it
@@ -97,6 +107,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 		sched__left(ctx, clk, prev);
 	} else if (dead) {
 		emit__exit(clk, prev);
+		sched__ended(clk);
 		clock__free(prev);
 	}
 }
@@ -179,6 +190,29 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	clk->row = emit__row(child);
 	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
+	return 0;
+}
+
+/*
+ * In do_exit(), before the task leaves the list that iterators walk: from then until it leaves its
+ * CPU for good only this tells user space that an account is still to come.
+ */
+static __always_inline void sched__ending(struct task_struct *task)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+	struct clock *clk = clock__get(task);
+
+	if (!stat || !clk || !clk->row)
+		return;
+	clk->ending = 1;
+	__sync_fetch_and_add(&stat->ending, 1);
+}
+
+SEC_TP("sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	sched__event(PROG_EXIT);
+	sched__ending(task);
 	return 0;
 }
 
@@ -314,9 +348,15 @@ int collect(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	emit__identity(&rec, clk, task);
+	if (clk->ending)
+		rec.flags |= THREAD_ENDING;
 	/* Without room the write fails, and the kernel comes again with it: no claim yet. */
-	if (!sched__has_room(ctx->meta->seq, sizeof(rec)) || emit__claim(clk, epoch))
-		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	if (sched__has_room(ctx->meta->seq, sizeof(rec)) && !emit__claim(clk, epoch)) {
+		if (!clk->ending)
+			return 0;
+		rec.flags |= THREAD_TAKEN;
+	}
+	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }
 

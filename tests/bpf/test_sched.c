@@ -94,13 +94,40 @@ static void test_wakeup_unseen(void **state)
 	assert_int_equal(harness__losses(h), 1);
 }
 
+/* Between its exit and its last switch, a thread is counted: its account is still to come. */
+static void test_ending(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now - LENGTH);
+	assert_int_equal(harness__stat(h).ending, 0);
+	assert_int_equal(harness__run(h, "ending"), 0);
+	assert_int_equal(harness__stat(h).ending, 1);
+	assert_int_equal(harness__stat(h).ended, 0);
+	assert_int_equal(harness__run(h, "die", now), 0);
+	assert_int_equal(harness__stat(h).ended, 1);
+	assert_int_equal(harness__losses(h), 0);
+}
+
+/* A thread that was exiting before anybody looked was not counted, and is not counted off. */
+static void test_ended_only(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now - LENGTH);
+	assert_int_equal(harness__run(h, "die", now), 0);
+	assert_int_equal(harness__stat(h).ending, 0);
+	assert_int_equal(harness__stat(h).ended, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		HARNESS_BOTH(test_seen),
-		HARNESS_BOTH(test_in_unseen),
-		HARNESS_BOTH(test_out_unseen),
-		HARNESS_BOTH(test_wakeup_unseen),
+		HARNESS_BOTH(test_seen),       HARNESS_BOTH(test_in_unseen),
+		HARNESS_BOTH(test_out_unseen), HARNESS_BOTH(test_wakeup_unseen),
+		HARNESS_BOTH(test_ending),     HARNESS_BOTH(test_ended_only),
 	};
 
 	return harness__main(tests);

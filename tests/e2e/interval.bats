@@ -96,6 +96,18 @@ whole_and_parts() { # command [options…]
 		expect($n == 1; "counted \($n) times")'
 }
 
+@test "processes that end around the cuts are in a report, each, or counted as late" {
+	# they share a CPU with one that spins: some are preempted between their end and their last switch
+	start "$T/spin" taskset -c 0 sh -c 'while :; do :; done'
+	dwell why --jsonl -i 0.01 -o "$T/parts.jsonl" -- \
+		taskset -c 0 sh -c 'for i in $(seq 1000); do /bin/true; done'
+	jq -s . "$T/parts.jsonl" >"$T/parts.json"
+	check "$T/parts.json" 'expect(length >= 10; "\(length) intervals"), (.[] | sound),
+		([.[].loss.reasons.late] | total) as $late |
+		([.[].rows[] | select(.pid).pid] | unique | length) as $seen |
+		between("processes"; $seen; 1002 - $late; 1002) # with the shell and seq'
+}
+
 @test "text: one report per interval" {
 	start_sleeper pipe
 	dwell why -i 0.2 -d 0.6 -p "$PID" >"$T/out"
