@@ -14,7 +14,6 @@
  *
  * A tool's programs are those that it holds open, so others may trace at the same time.
  */
-/* LDFLAGS: -lbpf */
 #include <dirent.h>
 #include <err.h>
 #include <errno.h>
