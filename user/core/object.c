@@ -39,6 +39,14 @@ static unsigned int object__tracepoint_args(const struct btf *btf, const char *n
 	return btf_is_func_proto(t) ? btf_vlen(t) - 1 : 0;        /* after void *data */
 }
 
+/*
+ * What x86-64 with CONFIG_X86_FRED leaves free at the top of a kernel stack, whatever the CPU
+ * can do (TOP_OF_KERNEL_STACK_PADDING; "x86/fred: Reserve space for the FRED stack frame", 6.9).
+ * BTF has no trace of the constant itself; this function exists with that option only.
+ */
+#define FRED_FUNCTION "cpu_init_fred_exceptions"
+#define FRED_PADDING  16
+
 static enum dwell_exit object__probe(struct object *o, const char *btf_path, struct config *config)
 {
 	struct btf *btf = btf__parse(btf_path ?: KERNEL_BTF, NULL);
@@ -50,6 +58,8 @@ static enum dwell_exit object__probe(struct object *o, const char *btf_path, str
 					"CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
 					KERNEL_BTF, strerror(errno));
 	config->switch_has_state = object__tracepoint_args(btf, "sched_switch") >= 4;
+	if (btf__find_by_name_kind(btf, FRED_FUNCTION, BTF_KIND_FUNC) >= 0)
+		config->stack_padding = FRED_PADDING;
 	o->contention = object__tracepoint_args(btf, "contention_begin") > 0;
 	btf__free(btf);
 	return EXIT_OK;
