@@ -21,7 +21,7 @@
 #include "lib/name.bpf.h"
 #include "lib/tally.bpf.h"
 
-#define CULPRIT_RUNS       64 /* what ran before the last so many runs is charged to nobody by name */
+#define CULPRIT_RUNS       64            /* who ran before the last so many is not known by name */
 #define CULPRIT_FEW        2             /* runs that are looked at for each wait */
 #define CULPRIT_PERIOD     (1000 * 1000) /* ns, at least… */
 #define CULPRIT_PERIOD_MAX (250 * 1000 * 1000)
