@@ -53,9 +53,9 @@ C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*
 
 # ---- how -----------------------------------------------------------------------------------------
 
-LIBS := $(shell $(PKG_CONFIG) --libs libbpf libelf zlib 2>/dev/null) -liberty -lm
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libelf zlib) -liberty -lm
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libelf zlib 2>/dev/null)
+LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf zlib 2>/dev/null) -liberty -lm
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf zlib) -liberty -lm
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf zlib 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 INCLUDES := -Iuser -Iinclude -I$(B)/gen -I$(B)/skel $(LIB_CFLAGS)

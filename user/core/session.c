@@ -199,7 +199,8 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 /* A process that leaves the CPU for the first time: its mappings may be gone by the report. */
 static void session__on_seen(struct session *s, const struct thread_seen *seen)
 {
-	int err = stacks__remember(s->stacks, seen->tgid);
+	int err = s->unwind ? unwind__process(s->unwind, seen->tgid, seen->mm, seen->code)
+			    : stacks__remember(s->stacks, seen->tgid);
 
 	if (err)
 		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
@@ -239,6 +240,23 @@ static int session__on_record(void *arg, void *data, size_t size)
 	return 0;
 }
 
+/* User stacks: what is known of their processes before the run is made into tables now. */
+static enum dwell_exit session__unwind(struct session *s)
+{
+	const struct option_list *ids = &s->run.target.ids;
+
+	if (!s->config.user_stacks || !object__has_map(&s->object, "unwind_spaces"))
+		return EXIT_OK;
+	s->unwind = unwind__new(&s->object, s->stacks);
+	if (!s->unwind)
+		return err__fail("the unwind tables cannot be prepared: %s", strerror(errno));
+	if ((s->config.filter & FILTER_TGID) && !s->run.target.program)
+		unwind__process(s->unwind, s->config.tgid, 0, 0);
+	for (uint32_t i = 0; (s->config.filter & FILTER_TGIDS) && i < ids->n; i++)
+		unwind__process(s->unwind, ids->value[i], 0, 0);
+	return EXIT_OK;
+}
+
 static enum dwell_exit session__prepare(struct session *s)
 {
 	struct object_sizes sizes = {0};
@@ -264,7 +282,7 @@ static enum dwell_exit session__prepare(struct session *s)
 	s->stacks = stacks__new(NULL);
 	if (!s->stacks)
 		return err__fail("no memory for symbols");
-	return EXIT_OK;
+	return session__unwind(s);
 }
 
 /* ---- epochs -------------------------------------------------------------------------------- */
@@ -567,6 +585,7 @@ static enum dwell_exit session__trace(struct session *s)
 static void session__free(struct session *s)
 {
 	ring_buffer__free(s->ring);
+	unwind__free(s->unwind);
 	object__free(&s->object);
 	launch__free(&s->launch);
 	stacks__free(s->stacks);

@@ -40,11 +40,13 @@ struct module {
 	enum module_state state;
 	uint32_t failed_tgid; /* it could not be opened through this process */
 	struct sym_module *sym;
+	void *table; /* stacks_code.table */
 };
 
 struct range {
 	uint64_t start, end, offset;
 	struct module *module;
+	bool gone; /* it was mapped before, and isn't any more */
 };
 
 struct process {
@@ -328,7 +330,7 @@ static int add_range(struct stacks *s, struct process *p, const struct procmap *
 	m = intern_module(s, &named);
 	if (!m)
 		return -ENOMEM;
-	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m};
+	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m, false};
 	return 0;
 }
 
@@ -342,8 +344,10 @@ static int merge_maps(struct stacks *s, struct process *p, const struct procmaps
 	if (!merged.ranges)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->n; i++)
-		if (!overlaps(maps, &p->ranges[i]))
-			merged.ranges[merged.n++] = p->ranges[i];
+		if (!overlaps(maps, &p->ranges[i])) {
+			merged.ranges[merged.n] = p->ranges[i];
+			merged.ranges[merged.n++].gone = true;
+		}
 	for (size_t i = 0; i < maps->n && !err; i++)
 		err = add_range(s, &merged, &maps->map[i]);
 	if (err) {
@@ -380,6 +384,39 @@ int stacks__remember(struct stacks *s, uint32_t tgid)
 	if (!p)
 		return -ENOMEM;
 	return read_process(s, p);
+}
+
+int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_code *c, void *arg),
+		 void *arg)
+{
+	struct process *p = intern_process(s, tgid);
+	int err = 0;
+
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n && !err; i++) {
+		const struct range *r = &p->ranges[i];
+		struct stacks_code code = {
+			.start = r->start,
+			.end = r->end,
+			.offset = r->offset,
+			.module = r->module->label,
+			.table = &r->module->table,
+			.tgid = tgid,
+			.range = r,
+		};
+
+		if (!r->gone)
+			err = fn(&code, arg);
+	}
+	return err;
+}
+
+int stacks__open(const struct stacks *s, const struct stacks_code *code)
+{
+	const struct range *r = code->range;
+
+	return open_module(s, r->module, code->tgid, r);
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */
