@@ -144,7 +144,7 @@ static __always_inline bool stack__walk(void *ctx, struct walk *w, struct task_s
 	/* Threads that the kernel has made within a process have no registers. */
 	if (unlikely(!w->saved.cs))
 		return false;
-	if (likely(w->saved.cs == UNWIND_USER_CS)) {
+	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
 		unwind__registers(w);
 		unwind__enter(w, w->stack.tgid, mm);
 		unwind__walk(w);

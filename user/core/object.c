@@ -104,7 +104,7 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
-	if (!config->user_stacks) {
+	if (!config->user_stacks || config->frame_pointers) {
 		object__size(o->obj, "unwind_ranges", 1);
 		object__size(o->obj, "unwind_rules", 1);
 		object__size(o->obj, "unwind_spaces", 1);

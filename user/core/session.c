@@ -82,6 +82,8 @@ static const struct opt stack_options[] = {
 	 "User stacks (default: both)", 4},
 	{'k', "kernel-stacks", NULL, OPT_FLAG, AT(kernel_stacks), 0, 0, NULL,
 	 "Kernel stacks (default: both)", 4},
+	{0, "frame-pointers", NULL, OPT_FLAG, AT(frame_pointers), 0, 0, NULL,
+	 "Walk user stacks by frame pointers alone, not by unwind tables", 4},
 	{0, "folded", NULL, OPT_FLAG, AT(sink.folded), 0, 0, NULL,
 	 "Print folded stacks with µs, for flame graphs", 4},
 	{0, "state-frame", "WHERE", OPT_CHOICE, AT(sink.state_frame), 0, 0, frame_choices,
@@ -184,6 +186,7 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->kthreads = s->run.kthreads || s->run.target.pids.n || s->run.target.tids.n;
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
+	config->frame_pointers = s->run.frame_pointers;
 	syscalls__classes(config->syscall_class);
 	if (s->tool->configure)
 		s->tool->configure(s->tool_options, config);
@@ -245,7 +248,8 @@ static enum dwell_exit session__unwind(struct session *s)
 {
 	const struct option_list *ids = &s->run.target.ids;
 
-	if (!s->config.user_stacks || !object__has_map(&s->object, "unwind_spaces"))
+	if (!s->config.user_stacks || s->config.frame_pointers ||
+	    !object__has_map(&s->object, "unwind_spaces"))
 		return EXIT_OK;
 	s->unwind = unwind__new(&s->object, s->stacks);
 	if (!s->unwind)
