@@ -15,6 +15,9 @@ B := build
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := gcc
 endif
+ifneq ($(filter default undefined,$(origin CXX)),)
+CXX := g++
+endif
 CLANG ?= clang
 CLANG_FORMAT ?= clang-format
 BPFTOOL ?= bpftool
@@ -46,6 +49,7 @@ UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_SKELS := $(foreach v,$(VARIANTS),$(patsubst %.bpf.c,$(B)/%.$v.skel.h,$(wildcard tests/bpf/*.bpf.c)))
 WORKLOADS := $(patsubst %.c,$(B)/%,$(wildcard tests/workloads/*.c))
+WORKLOADS_CC := $(patsubst %.cc,$(B)/%,$(wildcard tests/workloads/*.cc))
 MAN := $(patsubst user/man/%.8.scd,$(B)/man/dwell-%.8,$(filter-out %/dwell.8.scd,$(wildcard user/man/*.8.scd))) \
        $(patsubst user/man/%.8.scd,$(B)/man/%.8,$(wildcard user/man/dwell.8.scd))
 C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*.h user/*/*.[ch] \
@@ -159,7 +163,7 @@ $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
 
 build-demo: all $(B)/tests/workloads/demo
 
-build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
+build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(WORKLOADS_CC) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 
 $(UNIT): $(B)/%: %.c $(B)/san/libdwell.a | $(GENERATED)
 	$(call say,TEST,$<)
@@ -177,6 +181,11 @@ $(B)/tests/bpf/%.bpf.o: $(B)/tests/bpf/%.o
 $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
+		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
+
+$(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -D_GNU_SOURCE -Wall -Wextra -Werror $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
 
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
@@ -223,11 +232,11 @@ bpf-tests: $(BPF_TESTS)
 	$(GIVE_BACK)
 	@tests/run bpf
 
-e2e: all $(WORKLOADS)
+e2e: all $(WORKLOADS) $(WORKLOADS_CC)
 	$(GIVE_BACK)
 	@tests/run $@
 
-vm: all $(WORKLOADS) $(B)/tests/vm/load
+vm: all $(WORKLOADS) $(WORKLOADS_CC) $(B)/tests/vm/load
 	$(GIVE_BACK)
 	@tests/vm/run $(KERNEL)
 

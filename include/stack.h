@@ -15,18 +15,18 @@
 /* tally_key.id of a wait that had begun before the run: no hook saw its stack. */
 #define STACK_NOT_SEEN ((__u64)STACK_NONE << 32 | STACK_NONE)
 
-/* X(enumerator, frame shown outermost) - why a user stack has no more frames. Append only. */
+/* X(enumerator, JSON key, what it means) - why a user stack has no more frames. Append only. */
 #define DWELL_STACK_ENDS(X)                                                                        \
-	X(STACK_DEEP, "[truncated: deeper than 127 frames]")                                       \
-	X(STACK_UNREADABLE, "[truncated: stack memory not readable]")                              \
-	X(STACK_NO_RULE, "[truncated: no unwind rule]")                                            \
-	X(STACK_NOT_COVERED, "[truncated: code not known yet]")                                    \
-	X(STACK_NO_FRAME, "[truncated: no table, no frame pointer]")                               \
-	X(STACK_ASTRAY, "[truncated: stack pointer astray]")
+	X(STACK_DEEP, "deep", "deeper than 127 frames")                                            \
+	X(STACK_UNREADABLE, "unreadable", "stack memory not readable")                             \
+	X(STACK_NO_RULE, "no_rule", "no unwind rule for the code")                                 \
+	X(STACK_NOT_COVERED, "not_covered", "code not known yet")                                  \
+	X(STACK_NO_FRAME, "no_frame", "neither table nor frame pointer")                           \
+	X(STACK_ASTRAY, "astray", "stack pointer astray")
 
 enum stack_end {
 	STACK_COMPLETE = 0, /* reached the outermost frame, or nobody can tell */
-#define X(id, text) id,
+#define X(id, ...) id,
 	DWELL_STACK_ENDS(X)
 #undef X
 		NR_STACK_ENDS,

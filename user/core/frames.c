@@ -7,7 +7,7 @@
 #include "core/stacks.h"
 
 static const char *const ends[NR_STACK_ENDS] = {
-#define X(id, text) [id] = text,
+#define X(id, key, text) [id] = "[truncated: " text "]",
 	DWELL_STACK_ENDS(X)
 #undef X
 };
@@ -87,6 +87,8 @@ static bool frames__user(struct session *s, uint32_t tgid, uint32_t id, const ch
 	/* A row may be of several processes: the stack knows whose addresses it has. */
 	stacks__user(s->stacks, stack.n && stack.tgid ? stack.tgid : tgid, ips, stack.n,
 		     frames);
+	for (uint32_t i = 0; s->run.addresses && i < stack.n; i++)
+		frames[i].symbol = NULL;
 	if (!frames__append(s, frames, stack.n, names, at))
 		return false;
 	if (id == STACK_LOST)
@@ -111,11 +113,12 @@ const char **frames__names(struct session *s, uint32_t tgid, uint64_t id)
 	return names;
 }
 
-enum stack_end frames__end(struct session *s, uint64_t id)
+void frames__count(struct session *s, uint64_t id, uint64_t count, struct report *report)
 {
 	uint64_t ips[STACK_FRAMES];
 	struct stack stack;
 
 	frames__get(s, (uint32_t)(id >> 32), &stack, ips);
-	return stack.end < NR_STACK_ENDS ? (enum stack_end)stack.end : STACK_COMPLETE;
+	if (stack.n && stack.end < NR_STACK_ENDS)
+		report->stack_ends[stack.end] += count;
 }

@@ -15,7 +15,7 @@
  */
 const char **frames__names(struct session *s, uint32_t tgid, uint64_t id);
 
-/* Why the user stack of @id has no more frames. */
-enum stack_end frames__end(struct session *s, uint64_t id);
+/* Adds @count waits with the stacks @id to the report's account of how user stacks end. */
+void frames__count(struct session *s, uint64_t id, uint64_t count, struct report *report);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -84,6 +85,8 @@ static const struct opt stack_options[] = {
 	 "Kernel stacks (default: both)", 4},
 	{0, "frame-pointers", NULL, OPT_FLAG, AT(frame_pointers), 0, 0, NULL,
 	 "Walk user stacks by frame pointers alone, not by unwind tables", 4},
+	{0, "addresses", NULL, OPT_FLAG, AT(addresses), 0, 0, NULL,
+	 "Show user frames as [module+0xADDRESS], for addr2line(1)", 4},
 	{0, "folded", NULL, OPT_FLAG, AT(sink.folded), 0, 0, NULL,
 	 "Print folded stacks with µs, for flame graphs", 4},
 	{0, "state-frame", "WHERE", OPT_CHOICE, AT(sink.state_frame), 0, 0, frame_choices,
@@ -565,6 +568,20 @@ static enum dwell_exit session__loop(struct session *s)
 	return status;
 }
 
+/* With -v: what the unwind tables took. */
+static void session__unwound(const struct session *s)
+{
+	struct unwind_stats stats;
+
+	if (!s->unwind)
+		return;
+	stats = unwind__stats(s->unwind);
+	log__debug("unwind tables of %zu modules: %zu rows, %zu rules, %zu KiB, %" PRIu64
+		   " ms, %zu layouts",
+		   stats.modules, stats.rows, stats.rules, stats.bytes / 1024,
+		   (uint64_t)(stats.ns / NSEC_PER_MSEC), stats.layouts);
+}
+
 static enum dwell_exit session__trace(struct session *s)
 {
 	enum dwell_exit status = session__prepare(s);
@@ -583,6 +600,7 @@ static enum dwell_exit session__trace(struct session *s)
 	status = session__loop(s);
 	if (!status)
 		cost__footer(&s->cost);
+	session__unwound(s);
 	return status;
 }
 

@@ -33,7 +33,7 @@ struct run_options {
 	const char *sort;
 	const char *btf;
 	struct sink_options sink;
-	bool user_stacks, kernel_stacks, frame_pointers;
+	bool user_stacks, kernel_stacks, frame_pointers, addresses;
 	bool kthreads;
 	bool exit_status;
 	bool verbose;

@@ -572,6 +572,7 @@ struct unwind_stats unwind__stats(const struct unwind *u)
 	struct unwind_stats stats = u->stats;
 
 	stats.rules = u->n_rules;
+	stats.layouts = u->n_layouts;
 	return stats;
 }
 

@@ -15,7 +15,7 @@ struct unwind;
 
 /* What it took. */
 struct unwind_stats {
-	size_t modules, rows, rules;
+	size_t modules, rows, rules, layouts;
 	size_t bytes; /* of the tables, in the kernel */
 	uint64_t ns;  /* spent on making them */
 };

@@ -160,6 +160,7 @@ static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
 			rows[i].stack = frames__names(s, rows[i].id.pid, rows[i].tally.key.id);
 			status = rows[i].stack ? EXIT_OK : err__fail("no memory for the report");
 		}
+		frames__count(s, rows[i].tally.key.id, rows[i].count, report);
 		hist__merge(all, rows[i].hist);
 	}
 	status = status ?: offcpu__merge(s, rows, &n);
