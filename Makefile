@@ -57,9 +57,9 @@ C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*
 
 # ---- how -----------------------------------------------------------------------------------------
 
-LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf zlib 2>/dev/null) -liberty -lm
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf zlib) -liberty -lm
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf zlib 2>/dev/null)
+LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf liblzma zlib 2>/dev/null) -liberty -lm
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf liblzma zlib) -liberty -lm
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf liblzma zlib 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 INCLUDES := -Iuser -Iinclude -I$(B)/gen -I$(B)/skel $(LIB_CFLAGS)
@@ -163,7 +163,7 @@ $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
 
 build-demo: all $(B)/tests/workloads/demo
 
-build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(WORKLOADS_CC) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
+build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 
 $(UNIT): $(B)/%: %.c $(B)/san/libdwell.a | $(GENERATED)
 	$(call say,TEST,$<)
@@ -187,6 +187,15 @@ $(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
 	$(call say,CXX,$<)
 	$(Q)$(CXX) -D_GNU_SOURCE -Wall -Wextra -Werror $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
+
+# What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
+FUZZ := $(B)/tests/fuzz/elf
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) user/base/str.c
+$(FUZZ): $(FUZZ_SRC) | $(B)/.checked
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -std=gnu11 -D_GNU_SOURCE $(INCLUDES) -o $@ $(FUZZ_SRC) \
+		$(LIBS) 2>$@.log || echo '  clang has no libFuzzer: see $@.log'
 
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
@@ -232,7 +241,7 @@ bpf-tests: $(BPF_TESTS)
 	$(GIVE_BACK)
 	@tests/run bpf
 
-e2e: all $(WORKLOADS) $(WORKLOADS_CC)
+e2e: all $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ)
 	$(GIVE_BACK)
 	@tests/run $@
 

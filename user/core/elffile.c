@@ -208,3 +208,25 @@ int elffile__read(struct elffile *f, const GElf_Shdr *sh, uint64_t max, uint8_t 
 	*bytes = sh->sh_size;
 	return 0;
 }
+
+void elffile__build_id(struct elffile *f, struct build_id *id)
+{
+	Elf64_Nhdr note; /* the same in files of 32 bits */
+	uint64_t bytes;
+	uint8_t *data;
+	GElf_Shdr sh;
+
+	*id = (struct build_id){0};
+	if (elffile__section(f, ".note.gnu.build-id", &sh) ||
+	    elffile__read(f, &sh, 4096, &data, &bytes))
+		return;
+	if (bytes >= sizeof(note) + 4) {
+		memcpy(&note, data, sizeof(note));
+		if (note.n_namesz == 4 && note.n_descsz <= BUILD_ID_MAX &&
+		    note.n_descsz <= bytes - sizeof(note) - 4) {
+			memcpy(id->id, data + sizeof(note) + 4, note.n_descsz);
+			id->bytes = note.n_descsz;
+		}
+	}
+	free(data);
+}

@@ -25,6 +25,15 @@ struct elffile {
 int elffile__open(int fd, struct elffile *f, const char **why);
 void elffile__close(struct elffile *f);
 
+#define BUILD_ID_MAX 64
+
+struct build_id {
+	uint8_t id[BUILD_ID_MAX];
+	size_t bytes; /* 0: it has none */
+};
+
+void elffile__build_id(struct elffile *f, struct build_id *id);
+
 uint16_t elffile__machine(const struct elffile *f);
 const unsigned char *elffile__ident(const struct elffile *f);
 

@@ -19,7 +19,6 @@
 #include "unwind_table.h"
 
 #define SEGMENTS_MAX 64
-#define BUILD_ID_MAX 64
 #define RANGES_MAX   16384 /* of a process */
 #define BLOCK        (1U << UNWIND_BLOCK_SHIFT)
 
@@ -36,8 +35,7 @@ struct segment {
 
 /* A module's table, in the kernel. */
 struct table {
-	uint8_t id[BUILD_ID_MAX];
-	size_t id_bytes; /* 0: it has none */
+	struct build_id id;
 	struct segment segments[SEGMENTS_MAX];
 	size_t n_segments;
 	struct part *parts;
@@ -241,27 +239,6 @@ static int unwind__segments(struct elffile *f, struct table *t)
 	return 0;
 }
 
-static void unwind__build_id(struct elffile *f, struct table *t)
-{
-	Elf64_Nhdr note;
-	uint8_t *data;
-	GElf_Shdr sh;
-	uint64_t n;
-
-	if (elffile__section(f, ".note.gnu.build-id", &sh) ||
-	    elffile__read(f, &sh, 4096, &data, &n))
-		return;
-	if (n >= sizeof(note) + 4) {
-		memcpy(&note, data, sizeof(note));
-		if (note.n_namesz == 4 && note.n_descsz <= BUILD_ID_MAX &&
-		    note.n_descsz <= n - sizeof(note) - 4) {
-			memcpy(t->id, data + sizeof(note) + 4, note.n_descsz);
-			t->id_bytes = note.n_descsz;
-		}
-	}
-	free(data);
-}
-
 static int unwind__make(struct unwind *u, struct table *t, int fd, const char **why)
 {
 	struct cfi_table cfi;
@@ -292,9 +269,9 @@ static int unwind__compare_tables(const void *a, const void *b)
 {
 	const struct table *x = a, *y = b;
 
-	if (x->id_bytes != y->id_bytes)
-		return x->id_bytes < y->id_bytes ? -1 : 1;
-	return memcmp(x->id, y->id, x->id_bytes);
+	if (x->id.bytes != y->id.bytes)
+		return x->id.bytes < y->id.bytes ? -1 : 1;
+	return memcmp(x->id.id, y->id.id, x->id.bytes);
 }
 
 static void unwind__free_table(struct table *t)
@@ -332,10 +309,10 @@ static struct table *unwind__read(struct unwind *u, int fd, const char *name)
 	err = elffile__open(fd, &f, &why);
 	if (!err) {
 		err = unwind__segments(&f, t);
-		unwind__build_id(&f, t);
+		elffile__build_id(&f, &t->id);
 		elffile__close(&f);
 	}
-	known = !err && t->id_bytes ? tfind(t, &u->tables, unwind__compare_tables) : NULL;
+	known = !err && t->id.bytes ? tfind(t, &u->tables, unwind__compare_tables) : NULL;
 	if (known) {
 		unwind__free_table(t);
 		return *(struct table **)known;
@@ -350,7 +327,7 @@ static struct table *unwind__read(struct unwind *u, int fd, const char *name)
 		return NULL;
 	}
 	u->stats.modules += t->n_parts > 0;
-	if (t->id_bytes && !tsearch(t, &u->tables, unwind__compare_tables))
+	if (t->id.bytes && !tsearch(t, &u->tables, unwind__compare_tables))
 		return t;
 	return t;
 }
