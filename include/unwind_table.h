@@ -17,11 +17,11 @@
 
 /* How to get from a frame to its caller's. Append only. */
 enum unwind_kind {
-	UNWIND_NONE,   /* no rule is known for this code */
-	UNWIND_END,    /* the outermost frame */
-	UNWIND_REG,    /* the caller's stack pointer (CFA) = register + offset */
-	UNWIND_DEREF,  /* CFA = the word at register + offset; registers are saved by the register */
-	UNWIND_PLT,    /* CFA = rsp + 8, and 8 more from byte `offset` of a slot of 16 on */
+	UNWIND_NONE,  /* no rule is known for this code */
+	UNWIND_END,   /* the outermost frame */
+	UNWIND_REG,   /* the caller's stack pointer (CFA) = register + offset */
+	UNWIND_DEREF, /* CFA = the word at register + offset; registers are saved by the register */
+	UNWIND_PLT,   /* CFA = rsp + 8, and 8 more from byte `offset` of a slot of 16 on */
 	UNWIND_SIGNAL, /* a signal's frame: all registers are at rsp + offset */
 };
 
@@ -33,7 +33,7 @@ enum unwind_kind {
 #define UNWIND_PC   16
 #define UNWIND_REGS 17
 
-#define UNWIND_SAVED 6       /* rbx, rbp, r12 to r15 */
+#define UNWIND_SAVED 6        /* rbx, rbp, r12 to r15 */
 #define UNWIND_SAME  (-32768) /* in saved[]: the register still has the caller's value */
 
 struct unwind_rule {
@@ -41,7 +41,8 @@ struct unwind_rule {
 	__u8 reg;  /* what offset is from */
 	__s16 ra;  /* where the return address is, bytes from the CFA */
 	__s32 offset;
-	__s16 saved[UNWIND_SAVED]; /* where registers are: bytes from the CFA (UNWIND_DEREF: @reg) */
+	__s16 saved
+		[UNWIND_SAVED]; /* where registers are: bytes from the CFA (UNWIND_DEREF: @reg) */
 };
 
 _Static_assert(sizeof(struct unwind_rule) == 20, "no hidden padding: it is hashed");

@@ -34,7 +34,7 @@ __noinline int stack__hash(u32 n)
 	return (u32)(hash ^ hash >> 32);
 }
 
-/* Is the stack that is kept under @id the one in walk.stack? 1 it is, 0 there is none, -1 another. */
+/* Is what is kept under @id the stack in walk.stack? 1: yes, 0: nothing is kept, -1: another. */
 __noinline int stack__is(u32 id)
 {
 	struct stack *kept = bpf_map_lookup_elem(&stacks, &id);
@@ -42,8 +42,8 @@ __noinline int stack__is(u32 id)
 
 	if (!w || !kept)
 		return 0;
-	if (kept->n != w->stack.n || kept->end != w->stack.end ||
-	    kept->space != w->stack.space || (!kept->space && kept->tgid != w->stack.tgid))
+	if (kept->n != w->stack.n || kept->end != w->stack.end || kept->space != w->stack.space ||
+	    (!kept->space && kept->tgid != w->stack.tgid))
 		return -1;
 	for (u64 i = 0; i < STACK_FRAMES && i < w->stack.n; i++) {
 		if (kept->ip[i] != w->stack.ip[i])

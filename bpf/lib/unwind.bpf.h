@@ -3,8 +3,8 @@
  * Walking the user stack of the current thread, from the registers with which it entered the
  * kernel, by the tables that user space made (include/unwind_table.h).
  *
- * A step is a global function of scalars, which the verifier looks at once: so a stack of 127 frames
- * is a plain loop on every kernel. What a walk remembers is in a per-CPU record.
+ * A step is a global function of scalars, which the verifier looks at once: so a stack of 127
+ * frames is a plain loop on every kernel. What a walk remembers is in a per-CPU record.
  */
 #ifndef DWELL_UNWIND_BPF_H
 #define DWELL_UNWIND_BPF_H
@@ -237,9 +237,7 @@ static __always_inline int unwind__restore(struct walk *w, const struct unwind_r
 		return unwind__end(w, STACK_UNREADABLE);
 #pragma unroll
 	for (u32 i = 0; i < UNWIND_SAVED; i++) {
-		const u32 reg = i == 0   ? UNWIND_RBX
-				: i == 1 ? UNWIND_RBP
-					 : UNWIND_R12 + i - 2;
+		const u32 reg = i == 0 ? UNWIND_RBX : i == 1 ? UNWIND_RBP : UNWIND_R12 + i - 2;
 
 		if (rule->saved[i] == UNWIND_SAME)
 			continue;

@@ -9,7 +9,7 @@ ROUNDS=25
 
 # Stops the processes again and again; what dwell saw of each stop against what libdw finds.
 against_libdw() { # PID…
-	local pid share
+	local pid
 
 	start_dwell offcpu -u --addresses --by thread --json -d 60 -p "$(IFS=,; echo "$*")"
 	# the first switch of each thread, and what is mapped since
@@ -43,13 +43,25 @@ against_libdw() { # PID…
 	against_libdw "$PID"
 }
 
+@test "what is started, forked and loaded during the run is walked, too" {
+	dwell offcpu -u --json -d 3 -o "$T/json" -- sh -c '"$0" & "$0"' "$W/noframe" 2>"$T/err" || true
+	echo "# stacks: $(jq -c .summary.stacks "$T/json")" >&3
+	check "$T/json" '.summary.stacks as $s | ([$s[]] | add) as $all |
+		expect($all > 1000; "only \($all) stacks"),
+		expect($s.complete >= $all * 0.95; "not whole: \($s)"),
+		expect(([.rows[] | select(.stack | index("gzread")).pid] | unique | length) == 2;
+			"no gzread in both processes")'
+}
+
 # A PostgreSQL of our own: $server, its directory in $PGDATA_PARENT, commands as its user by $as.
 start_postgres() {
 	local bin user
 
 	need setpriv
 	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-	[ -x "$bin/initdb" ] && [ -x "$bin/pgbench" ] || skip "PostgreSQL is not installed"
+	if ! [ -x "$bin/initdb" ] || ! [ -x "$bin/pgbench" ]; then
+		skip "PostgreSQL is not installed"
+	fi
 	user=nobody
 	! id postgres >/dev/null 2>&1 || user=postgres
 	PGDATA_PARENT=$(mktemp -d /var/tmp/dwell-pg.XXXXXX)
@@ -107,12 +119,12 @@ switch_ns() { # options…
 }
 
 @test "cost: 16 frames by tables take at most 3 times what frame pointers take, and 3 us" {
-	local base pointers tables best='' i
+	local base pointers tables best=''
 
 	start "$T/out" taskset -c 0 "$W/deep" 11
 	sleep 0.2
 	# the best of a few: whatever else runs only makes it dearer
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		base=$(switch_ns runq)
 		pointers=$(switch_ns offcpu -u --frame-pointers)
 		tables=$(switch_ns offcpu -u)

@@ -82,7 +82,7 @@ static void compare_cfa(const struct unwind_rule *rule, Dwarf_Frame *frame)
 	}
 }
 
-/* libdw says "undefined" of what no instruction named, for registers that callees save: the same. */
+/* What no instruction named, libdw may call undefined: callees save it, so it is the same. */
 static void compare_saved(const struct unwind_rule *rule, Dwarf_Frame *frame)
 {
 	for (int i = 0; i < UNWIND_SAVED; i++) {
@@ -117,8 +117,7 @@ static void compare_none(Dwarf_CFI *cfi, uint64_t pc)
 
 	if (dwarf_cfi_addrframe(cfi, pc, &frame))
 		return;
-	odd = dwarf_frame_cfa(frame, &ops, &n) || n != 1 ||
-	      place_of(frame, 16, &off, &base) != 'c';
+	odd = dwarf_frame_cfa(frame, &ops, &n) || n != 1 || place_of(frame, 16, &off, &base) != 'c';
 	for (int i = 0; i < UNWIND_SAVED; i++)
 		odd |= strchr("r?", place_of(frame, saved_regs[i], &off, &base)) != NULL;
 	free(frame);
@@ -126,8 +125,8 @@ static void compare_none(Dwarf_CFI *cfi, uint64_t pc)
 }
 
 /* The last byte of a row may be padding between functions, of which libdw says nothing. */
-static void compare_row(Dwarf_CFI *cfi, const struct cfi_table *t, uint64_t pc,
-			bool first, struct counts *counts)
+static void compare_row(Dwarf_CFI *cfi, const struct cfi_table *t, uint64_t pc, bool first,
+			struct counts *counts)
 {
 	const struct unwind_rule *rule = cfi__find(t, pc);
 	Dwarf_Frame *frame;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * unwinder ROUNDS PID...: stops the processes, has libdw unwind all their threads, lets them go on,
- * again and again. Prints a line of JSON per stack: {"tid":…,"end":…,"stack":["[libc.so.6+0x1f]",…]};
- * end: "" if libdw found the outermost frame, else what kept it from that.
+ * again and again. Prints a line of JSON per stack:
+ * {"tid":…,"stack":["[libc.so.6+0x1f]",…],"end":…}; end: "" if libdw found the outermost frame,
+ * else what kept it from that.
  */
 /* LDFLAGS: -ldw */
 #include "workload.h"
@@ -73,8 +74,7 @@ static void unwinder__dump(pid_t pid)
 {
 	struct dump d = {.dwfl = dwfl_begin(&callbacks)};
 
-	if (!d.dwfl || dwfl_linux_proc_report(d.dwfl, pid) ||
-	    dwfl_report_end(d.dwfl, NULL, NULL) ||
+	if (!d.dwfl || dwfl_linux_proc_report(d.dwfl, pid) || dwfl_report_end(d.dwfl, NULL, NULL) ||
 	    dwfl_linux_proc_attach(d.dwfl, pid, false) < 0 ||
 	    dwfl_getthreads(d.dwfl, unwinder__thread, &d) < 0)
 		fprintf(stderr, "unwinder: %d: %s\n", (int)pid, dwfl_errmsg(-1));

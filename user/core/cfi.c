@@ -199,8 +199,7 @@ static bool cfi__breg(struct cursor *c, uint8_t *reg, int64_t *off, bool *deref)
 /* What linkers say of a PLT's slots: the index was pushed from a certain byte on. */
 static bool cfi__plt(const uint8_t *at, size_t n, int64_t *from)
 {
-	static const uint8_t head[] = {DW_OP_breg7,  8, DW_OP_breg16, 0,
-				       DW_OP_lit15, DW_OP_and};
+	static const uint8_t head[] = {DW_OP_breg7, 8, DW_OP_breg16, 0, DW_OP_lit15, DW_OP_and};
 	static const uint8_t tail[] = {DW_OP_ge, DW_OP_lit3, DW_OP_shl, DW_OP_plus};
 
 	if (n != sizeof(head) + 1 + sizeof(tail) || memcmp(at, head, sizeof(head)) != 0 ||
@@ -435,8 +434,7 @@ static int cfi__step(struct run *r)
 	case DW_CFA_advance_loc:
 		return cfi__advance(r, low);
 	case DW_CFA_offset:
-		cfi__put(&r->now, low, PLACE_CFA, 0,
-			 cfi__factored(r, (int64_t)cfi__uleb(&r->c)));
+		cfi__put(&r->now, low, PLACE_CFA, 0, cfi__factored(r, (int64_t)cfi__uleb(&r->c)));
 		return 0;
 	case DW_CFA_restore:
 		cfi__restore(r, low);
@@ -691,8 +689,8 @@ static int cfi__add_fde(struct maker *m, const Dwarf_FDE *from)
 	if (!fdes)
 		return -ENOMEM;
 	m->fdes = fdes;
-	fdes[m->n_fdes++] = (struct fde){start, start + len, c.at, c.end,
-					 (uint32_t)(cie - m->cies)};
+	fdes[m->n_fdes++] =
+		(struct fde){start, start + len, c.at, c.end, (uint32_t)(cie - m->cies)};
 	return 0;
 }
 
@@ -757,7 +755,8 @@ static int cfi__rows(struct maker *m)
 	uint64_t end = 0;
 	int err = r ? 0 : -ENOMEM;
 
-	qsort(m->fdes, m->n_fdes, sizeof(*m->fdes), cfi__compare_fdes);
+	if (m->n_fdes)
+		qsort(m->fdes, m->n_fdes, sizeof(*m->fdes), cfi__compare_fdes);
 	for (size_t i = 0; i < m->n_fdes && !err; i++) {
 		const struct fde *fde = &m->fdes[i];
 

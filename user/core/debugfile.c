@@ -58,12 +58,12 @@ static bool debugfile__link(struct elffile *f, struct link *link)
 	size_t len;
 	bool ok;
 
-	if (elffile__section(f, ".gnu_debuglink", &sh) || elffile__read(f, &sh, 4096, &data, &bytes))
+	if (elffile__section(f, ".gnu_debuglink", &sh) ||
+	    elffile__read(f, &sh, 4096, &data, &bytes))
 		return false;
 	/* name, padding to 4 bytes, checksum */
 	len = strnlen((char *)data, bytes);
-	ok = len && len <= NAME_MAX && bytes >= 4 && len < bytes - 4 &&
-	     !memchr(data, '/', len);
+	ok = len && len <= NAME_MAX && bytes >= 4 && len < bytes - 4 && !memchr(data, '/', len);
 	if (ok) {
 		memcpy(link->name, data, len);
 		link->name[len] = '\0';
@@ -147,8 +147,8 @@ static int debugfile__by_link(const char *root, const char *of, const struct bui
 			snprintf(path, sizeof(path), "%s%.*s/%s", root, (int)(slash - of), of,
 				 link->name);
 		else if (i == 1)
-			snprintf(path, sizeof(path), "%s%.*s/.debug/%s", root, (int)(slash - of), of,
-				 link->name);
+			snprintf(path, sizeof(path), "%s%.*s/.debug/%s", root, (int)(slash - of),
+				 of, link->name);
 		else
 			snprintf(path, sizeof(path), "%s" DEBUG_ROOT "%.*s/%s", root,
 				 (int)(slash - of), of, link->name);

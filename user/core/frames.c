@@ -18,7 +18,8 @@ static void frames__get(struct session *s, uint32_t id, struct stack *stack,
 {
 	stack->n = 0;
 	stack->end = STACK_COMPLETE;
-	if (id >= STACK_IDS || bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, stack))
+	if (id >= STACK_IDS ||
+	    bpf_map_lookup_elem(object__map_fd(&s->object, "stacks"), &id, stack))
 		stack->n = 0;
 	if (stack->n > STACK_FRAMES)
 		stack->n = STACK_FRAMES;
@@ -85,8 +86,7 @@ static bool frames__user(struct session *s, uint32_t tgid, uint32_t id, const ch
 
 	frames__get(s, id, &stack, ips);
 	/* A row may be of several processes: the stack knows whose addresses it has. */
-	stacks__user(s->stacks, stack.n && stack.tgid ? stack.tgid : tgid, ips, stack.n,
-		     frames);
+	stacks__user(s->stacks, stack.n && stack.tgid ? stack.tgid : tgid, ips, stack.n, frames);
 	for (uint32_t i = 0; s->run.addresses && i < stack.n; i++)
 		frames[i].symbol = NULL;
 	if (!frames__append(s, frames, stack.n, names, at))

@@ -77,10 +77,9 @@ static void sink__json_meta(struct json *j, const struct tool *tool, const struc
 }
 
 /* How user stacks end: those that are whole, and why others are not. */
-static const char *const stack_ends[NR_STACK_ENDS] = {
-	"complete",
+static const char *const stack_ends[NR_STACK_ENDS] = {"complete",
 #define X(id, key, text) key,
-	DWELL_STACK_ENDS(X)
+						      DWELL_STACK_ENDS(X)
 #undef X
 };
 
@@ -96,10 +95,9 @@ static void sink__json_stacks(struct json *j, const struct report *report)
 /* Says on stderr how many user stacks are not whole, and why. */
 static void sink__stacks_footer(const struct report *report)
 {
-	static const char *const why[NR_STACK_ENDS] = {
-		"",
+	static const char *const why[NR_STACK_ENDS] = {"",
 #define X(id, key, text) text,
-		DWELL_STACK_ENDS(X)
+						       DWELL_STACK_ENDS(X)
 #undef X
 	};
 	uint64_t all = report->stack_ends[STACK_COMPLETE];

@@ -468,8 +468,8 @@ static void read_jit(const struct stacks *s, struct process *p)
 	int fd;
 
 	p->jit_ns = time__now();
-	snprintf(path, sizeof(path), "%s/%" PRIu32 "/root/tmp/perf-%" PRIu32 ".map", s->proc, p->tgid,
-		 inner_pid(s, p->tgid));
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/root/tmp/perf-%" PRIu32 ".map", s->proc,
+		 p->tgid, inner_pid(s, p->tgid));
 	fd = debugfile__regular(path);
 	if (fd < 0) {
 		/* It stays when the process has ended. */
@@ -544,7 +544,8 @@ void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n
 
 	for (size_t i = 0; i < n; i++) {
 		/* what was interrupted by a signal is where it says, too */
-		uint64_t addr = i && is_signal_return(&out[i - 1]) ? ips[i] : lookup_address(ips, i);
+		uint64_t addr =
+			i && is_signal_return(&out[i - 1]) ? ips[i] : lookup_address(ips, i);
 
 		out[i] = (struct sym_frame){.module_offset = ips[i]};
 		if (p)

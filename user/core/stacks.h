@@ -58,9 +58,9 @@ struct stacks_code {
 	const void *range;
 };
 
-/* Calls @fn, until it returns other than 0, for what @tgid had mapped when it was last looked at. */
-int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_code *code, void *arg),
-		 void *arg);
+/* Calls @fn, until it returns other than 0, for what @tgid had mapped when last looked at. */
+int stacks__code(struct stacks *s, uint32_t tgid,
+		 int (*fn)(const struct stacks_code *code, void *arg), void *arg);
 
 /* The file that is mapped there: a descriptor for the caller to close, or -errno (-ENOEXEC: it is
  * no file). */

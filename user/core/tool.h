@@ -65,7 +65,7 @@ struct report {
 	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
 	uint64_t wall_ns;         /* of all watched threads */
 	uint64_t states[NR_STATES];
-	size_t more_rows; /* rows cut by -n */
+	size_t more_rows;                   /* rows cut by -n */
 	uint64_t stack_ends[NR_STACK_ENDS]; /* waits with a user stack, by enum stack_end */
 };
 

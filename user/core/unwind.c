@@ -77,8 +77,8 @@ struct unwind {
 
 static int unwind__compare_rules(const void *a, const void *b)
 {
-	return memcmp(&((const struct known_rule *)a)->rule,
-		      &((const struct known_rule *)b)->rule, sizeof(struct unwind_rule));
+	return memcmp(&((const struct known_rule *)a)->rule, &((const struct known_rule *)b)->rule,
+		      sizeof(struct unwind_rule));
 }
 
 static void unwind__say_full(struct unwind *u, const char *what)
@@ -394,8 +394,7 @@ static int unwind__on_code(const struct stacks_code *code, void *arg)
 	uint64_t vaddr, bias;
 	int err = 0;
 
-	if (!t || !t->n_parts ||
-	    !unwind__bias(t, code->offset, code->end - code->start, &bias))
+	if (!t || !t->n_parts || !unwind__bias(t, code->offset, code->end - code->start, &bias))
 		return unwind__add_range(to, &range);
 	vaddr = code->offset + bias;
 	bias = code->start - vaddr;
@@ -462,7 +461,8 @@ static void unwind__sweep(struct unwind *u)
 		if (u->layouts[i].used)
 			u->layouts[kept++] = u->layouts[i];
 		else
-			u->ranges[u->layouts[i].first].start = 0; /* whoever still has it will see */
+			u->ranges[u->layouts[i].first].start =
+				0; /* whoever still has it will see */
 	}
 	u->n_layouts = kept;
 	free(tgid);
@@ -568,7 +568,8 @@ struct unwind *unwind__new(const struct object *o, struct stacks *stacks)
 	u->rules_fd = object__map_fd(o, "unwind_rules");
 	u->chunks_fd = object__map_fd(o, "unwind_chunks");
 	u->ranges_bytes = UNWIND_RANGES * sizeof(*u->ranges);
-	u->ranges = mmap(NULL, u->ranges_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, u->ranges_fd, 0);
+	u->ranges =
+		mmap(NULL, u->ranges_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, u->ranges_fd, 0);
 	if (u->ranges == MAP_FAILED) {
 		free(u);
 		return NULL;

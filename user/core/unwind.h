@@ -25,9 +25,9 @@ struct unwind *unwind__new(const struct object *o, struct stacks *stacks);
 void unwind__free(struct unwind *u);
 
 /*
- * Looks at what @tgid has mapped, and has the kernel side walk its stacks by it. @mm, @code: as
- * in thread_seen; what is the same as before is not looked at again; 0: not known. Modules without tables are walked by frame pointers. 0 or
- * -errno.
+ * Looks at what @tgid has mapped, and has the kernel side walk its stacks by it. @mm, @code: as in
+ * thread_seen; what is the same as before is not looked at again; 0: not known. Modules without
+ * tables are walked by frame pointers. 0 or -errno.
  */
 int unwind__process(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code);
 
