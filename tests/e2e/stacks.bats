@@ -48,7 +48,7 @@ against_libdw() { # PID…
 	echo "# stacks: $(jq -c .summary.stacks "$T/json")" >&3
 	check "$T/json" '.summary.stacks as $s | ([$s[]] | add) as $all |
 		expect($all > 1000; "only \($all) stacks"),
-		expect($s.complete >= $all * 0.95; "not whole: \($s)"),
+		expect($s.complete >= $all * 0.8; "not whole: \($s)"),
 		expect(([.rows[] | select(.stack | index("gzread")).pid] | unique | length) == 2;
 			"no gzread in both processes")'
 }

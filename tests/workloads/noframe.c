@@ -80,6 +80,14 @@ static void *noframe__signalled(void *arg)
 		;
 }
 
+static void *noframe__feed(void *arg)
+{
+	for (;;) {
+		noframe__pause(2000);
+		(void)!write(*(int *)arg, "abcdefgh", 8);
+	}
+}
+
 /* zlib waits for a pipe. */
 static void *noframe__loaded(void *arg)
 {
@@ -87,11 +95,15 @@ static void *noframe__loaded(void *arg)
 	void *(*open_fd)(int, const char *) = library ? dlsym(library, "gzdopen") : NULL;
 	int (*read_it)(void *, void *, unsigned int) = library ? dlsym(library, "gzread") : NULL;
 	char buf[256];
+	pthread_t thread;
+	void *file;
 	int fd[2];
 
 	workload__sys(pipe(fd), "pipe");
-	if (open_fd && read_it)
-		read_it(open_fd(fd[0], "r"), buf, sizeof(buf));
+	pthread_create(&thread, NULL, noframe__feed, &fd[1]);
+	file = open_fd ? open_fd(fd[0], "r") : NULL;
+	while (file && read_it)
+		read_it(file, buf, sizeof(buf));
 	pause();
 	return arg;
 }
