@@ -44,7 +44,8 @@ against_libdw() { # PID…
 }
 
 @test "what is started, forked and loaded during the run is walked, too" {
-	dwell offcpu -u --json -d 3 -o "$T/json" -- sh -c '"$0" & "$0"' "$W/noframe" 2>"$T/err" || true
+	dwell offcpu -u --json -d 3 -o "$T/json" -- \
+		sh -c 'timeout -s KILL 6 "$0" & timeout -s KILL 6 "$0"' "$W/noframe" 2>"$T/err" || true
 	echo "# stacks: $(jq -c .summary.stacks "$T/json")" >&3
 	check "$T/json" '.summary.stacks as $s | ([$s[]] | add) as $all |
 		expect($all > 1000; "only \($all) stacks"),

@@ -32,7 +32,7 @@ static void deep__pass(const struct deep *d)
 	}
 }
 
-__attribute__((noinline)) static int deep__call(const struct deep *d, int n)
+__attribute__((noipa)) static int deep__call(const struct deep *d, int n)
 {
 	if (!n)
 		deep__pass(d);
