@@ -47,7 +47,8 @@ struct unwind_rule {
 
 _Static_assert(sizeof(struct unwind_rule) == 20, "no hidden padding: it is hashed");
 
-#define UNWIND_RULES 16384 /* distinct rules that are kept */
+#define UNWIND_FIRST (1U << 31) /* in unwind_row.rule: a function begins */
+#define UNWIND_RULES 16384      /* distinct rules that are kept */
 
 struct unwind_row {
 	__u32 pc; /* bytes from the range's base */

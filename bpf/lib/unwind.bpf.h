@@ -64,6 +64,8 @@ struct unwind_saved {
 
 #define UNWIND_USER_CS 0x33 /* __USER_CS: 64-bit code */
 
+#define UNWIND_BACK 64 /* rows of a function that are looked at for its begin */
+
 /* Words that a frame's saved registers are usually in: those right below its CFA. */
 #define UNWIND_WINDOW 8
 
@@ -73,7 +75,9 @@ struct walk {
 	u32 exact;    /* the frame was interrupted: its address is not behind a call */
 	u32 blind;    /* code was met that no table is known for yet */
 	u32 first, n; /* the process's ranges */
-	u32 pad;
+	u32 whole;    /* the function's first address is asked for, in `start` */
+	u64 start;
+	u64 interrupted;           /* it was not in a system call */
 	struct unwind_range range; /* the one that was used last */
 	union {
 		u64 window[UNWIND_WINDOW];
@@ -161,7 +165,17 @@ __noinline int unwind__find_rule(u64 pc)
 		else
 			high = mid - 1;
 	}
-	return chunk->word[(at + 2 * low + 1) & (UNWIND_CHUNK_WORDS - 1)];
+	at += 2 * low;
+	if (unlikely(w->whole)) {
+		/* Where the function begins, which is not far, or else it stays unknown. */
+		high = at;
+		for (u32 i = 0; i < UNWIND_BACK && high > w->range.rows; i++, high -= 2) {
+			if (chunk->word[(high + 1) & (UNWIND_CHUNK_WORDS - 1)] & UNWIND_FIRST)
+				break;
+		}
+		w->start = w->range.base + chunk->word[high & (UNWIND_CHUNK_WORDS - 1)];
+	}
+	return chunk->word[(at + 1) & (UNWIND_CHUNK_WORDS - 1)] & ~UNWIND_FIRST;
 }
 
 static __always_inline int unwind__end(struct walk *w, u32 why)
@@ -319,6 +333,7 @@ static __always_inline void unwind__registers(struct walk *w)
 	w->reg[14] = s->r14;
 	w->reg[15] = s->r15;
 	w->reg[16] = s->ip;
+	w->interrupted = (s64)s->orig_ax < 0;
 }
 
 /* The process's tables; none if they are of a program that it was before, or have been replaced. */
@@ -347,12 +362,23 @@ static __always_inline void unwind__walk(struct walk *w)
 {
 	u32 i;
 
+	/*
+	 * A thread that was interrupted is at any instruction: it is in its function. Otherwise each
+	 * of its stacks would be another one, and there would be room for none.
+	 */
+	w->whole = !config.addresses && w->interrupted;
+	w->start = 0;
 	w->stack.end = STACK_DEEP;
 	for (i = 0; i < STACK_FRAMES; i++) {
 		w->stack.ip[i] = w->reg[UNWIND_PC];
 		if (unwind__step(i)) {
 			i++;
 			break;
+		}
+		if (unlikely(w->whole)) {
+			w->whole = 0;
+			if (w->start)
+				w->stack.ip[0] = w->start;
 		}
 	}
 	w->stack.n = i;

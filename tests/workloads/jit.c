@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * jit: code in memory without a file, named "jitted code" in /tmp/perf-PID.map, calls a function that
- * waits; for ever. The map is gone when the process is ended by SIGTERM.
+ * jit: code in memory without a file, named "jitted code" in /tmp/perf-PID.map, calls a function
+ * that waits; for ever. The map is gone when the process is ended by SIGTERM.
  */
 /* CFLAGS: -fomit-frame-pointer -fno-optimize-sibling-calls */
 #include "workload.h"

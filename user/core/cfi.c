@@ -551,10 +551,12 @@ static int cfi__intern(struct cfi_table *t, const struct unwind_rule *rule, uint
 	return 0;
 }
 
-static int cfi__add_row(struct cfi_table *t, uint64_t pc, const struct unwind_rule *rule)
+/* @first: of a function, which has a row of its own though it begins as the last one ended. */
+static int cfi__add_row(struct cfi_table *t, uint64_t pc, const struct unwind_rule *rule,
+			bool first)
 {
 	uint32_t at;
-	int err = t->n && !memcmp(&t->rules[t->rows[t->n - 1].rule], rule, sizeof(*rule))
+	int err = t->n && !first && !memcmp(&t->rules[t->rows[t->n - 1].rule], rule, sizeof(*rule))
 			  ? 1
 			  : cfi__intern(t, rule, &at);
 
@@ -571,7 +573,7 @@ static int cfi__add_row(struct cfi_table *t, uint64_t pc, const struct unwind_ru
 		t->rows = rows;
 		t->max = max;
 	}
-	t->rows[t->n++] = (struct cfi_row){pc, at};
+	t->rows[t->n++] = (struct cfi_row){pc, at, first};
 	return 0;
 }
 
@@ -580,7 +582,7 @@ static int cfi__emit(struct run *r)
 {
 	struct unwind_rule rule = cfi__rule(r->cie, &r->now);
 
-	return cfi__add_row(r->m->t, r->pc, &rule);
+	return cfi__add_row(r->m->t, r->pc, &rule, r->pc == r->start);
 }
 
 /* ---- entries -------------------------------------------------------------------------------- */
@@ -744,7 +746,7 @@ static int cfi__fde_rows(struct maker *m, const struct fde *fde, struct run *r)
 	err = cfi__run(r);
 	if (err || r->pc >= fde->end)
 		return err;
-	return r->c.bad ? cfi__add_row(m->t, r->pc, &none) : cfi__emit(r);
+	return r->c.bad ? cfi__add_row(m->t, r->pc, &none, r->pc == r->start) : cfi__emit(r);
 }
 
 /* Runs the entries in the order of their addresses. */
@@ -763,13 +765,13 @@ static int cfi__rows(struct maker *m)
 		if (fde->start < end)
 			continue; /* two entries for the same code: the first has it */
 		if (end && fde->start - end >= PADDING_MAX)
-			err = cfi__add_row(m->t, end, &none);
+			err = cfi__add_row(m->t, end, &none, true);
 		if (!err)
 			err = cfi__fde_rows(m, fde, r);
 		end = fde->end;
 	}
 	if (!err && end)
-		err = cfi__add_row(m->t, end, &none);
+		err = cfi__add_row(m->t, end, &none, true);
 	free(r);
 	return err;
 }

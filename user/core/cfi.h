@@ -18,7 +18,8 @@
 /* The rule @rule (in the table's rules) holds from ELF address @pc on. */
 struct cfi_row {
 	uint64_t pc;
-	uint32_t rule;
+	uint32_t rule: 31;
+	uint32_t first: 1; /* of a function */
 };
 
 struct cfi_table {

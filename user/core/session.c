@@ -190,6 +190,7 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
 	config->frame_pointers = s->run.frame_pointers;
+	config->addresses = s->run.addresses;
 	syscalls__classes(config->syscall_class);
 	if (s->tool->configure)
 		s->tool->configure(s->tool_options, config);

@@ -169,7 +169,8 @@ static void unwind__fill(struct unwind *u, const struct cfi_row *rows, size_t n,
 	}
 	for (size_t i = 0; i < n; i++) {
 		u->chunk[p->rows + 2 * i] = (uint32_t)(rows[i].pc - p->base);
-		u->chunk[p->rows + 2 * i + 1] = rules[rows[i].rule];
+		u->chunk[p->rows + 2 * i + 1] =
+			rules[rows[i].rule] | (rows[i].first ? UNWIND_FIRST : 0);
 	}
 }
 
