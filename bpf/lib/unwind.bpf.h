@@ -363,7 +363,7 @@ static __always_inline void unwind__walk(struct walk *w)
 	u32 i;
 
 	/*
-	 * A thread that was interrupted is at any instruction: it is in its function. Otherwise each
+REPL
 	 * of its stacks would be another one, and there would be room for none.
 	 */
 	w->whole = !config.addresses && w->interrupted;
