@@ -363,8 +363,8 @@ static __always_inline void unwind__walk(struct walk *w)
 	u32 i;
 
 	/*
-REPL
-	 * of its stacks would be another one, and there would be room for none.
+	 * An interrupted thread may be at any instruction: it is counted for its function, or each
+	 * of its stacks would be another one.
 	 */
 	w->whole = !config.addresses && w->interrupted;
 	w->start = 0;
