@@ -15,6 +15,9 @@ B := build
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := gcc
 endif
+ifneq ($(filter default undefined,$(origin CXX)),)
+CXX := g++
+endif
 CLANG ?= clang
 CLANG_FORMAT ?= clang-format
 BPFTOOL ?= bpftool
@@ -46,6 +49,7 @@ UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_SKELS := $(foreach v,$(VARIANTS),$(patsubst %.bpf.c,$(B)/%.$v.skel.h,$(wildcard tests/bpf/*.bpf.c)))
 WORKLOADS := $(patsubst %.c,$(B)/%,$(wildcard tests/workloads/*.c))
+WORKLOADS_CC := $(patsubst %.cc,$(B)/%,$(wildcard tests/workloads/*.cc))
 MAN := $(patsubst user/man/%.8.scd,$(B)/man/dwell-%.8,$(filter-out %/dwell.8.scd,$(wildcard user/man/*.8.scd))) \
        $(patsubst user/man/%.8.scd,$(B)/man/%.8,$(wildcard user/man/dwell.8.scd))
 C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*.h user/*/*.[ch] \
@@ -53,9 +57,9 @@ C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*
 
 # ---- how -----------------------------------------------------------------------------------------
 
-LIBS := $(shell $(PKG_CONFIG) --libs libbpf libelf zlib 2>/dev/null) -liberty -lm
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libelf zlib) -liberty -lm
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libelf zlib 2>/dev/null)
+LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf liblzma zlib 2>/dev/null) -liberty -lm
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf liblzma zlib) -liberty -lm
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf liblzma zlib 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 INCLUDES := -Iuser -Iinclude -I$(B)/gen -I$(B)/skel $(LIB_CFLAGS)
@@ -160,7 +164,7 @@ $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
 
 build-demo: all $(B)/tests/workloads/demo
 
-build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
+build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 
 $(UNIT): $(B)/%: %.c $(B)/san/libdwell.a | $(GENERATED)
 	$(call say,TEST,$<)
@@ -182,6 +186,20 @@ $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 
 $(B)/tests/vm/%.bpf.o: $(B)/tests/vm/%.o
 	$(Q)$(BPFTOOL) gen object $@ $<
+
+$(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -D_GNU_SOURCE -Wall -Wextra -Werror $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
+		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
+
+# What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
+FUZZ := $(B)/tests/fuzz/elf
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) user/base/str.c
+$(FUZZ): $(FUZZ_SRC) | $(B)/.checked
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -std=gnu11 -D_GNU_SOURCE $(INCLUDES) -o $@ $(FUZZ_SRC) \
+		$(LIBS) 2>$@.log || echo '  clang has no libFuzzer: see $@.log'
 
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
@@ -236,11 +254,11 @@ bpf-tests: $(BPF_TESTS)
 	$(GIVE_BACK)
 	@tests/run bpf
 
-e2e: all $(WORKLOADS)
+e2e: all $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ)
 	$(GIVE_BACK)
 	@tests/run $@
 
-build-vm: all $(WORKLOADS) $(B)/tests/vm/load $(B)/tests/vm/machine
+build-vm: all $(WORKLOADS) $(WORKLOADS_CC) $(B)/tests/vm/load $(B)/tests/vm/machine
 
 vm:
 	@tools/install-deps test

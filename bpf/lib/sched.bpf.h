@@ -190,6 +190,9 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	clk->row = emit__row(child);
 	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
+#ifdef DWELL_STACK_BPF_H
+	stack__forked(parent, child);
+#endif
 	return 0;
 }
 

@@ -90,8 +90,11 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
-	/* Few stacks are displaced. */
-	object__size(o->obj, "stacks_more", sizes->stacks / 4 ?: 1);
+	if (!config->user_stacks || config->frame_pointers) {
+		object__size(o->obj, "unwind_ranges", 1);
+		object__size(o->obj, "unwind_rules", 1);
+		object__size(o->obj, "unwind_spaces", 1);
+	}
 	object__size(o->obj, "ring", sizes->ring_bytes);
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);

@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "base/table.h"
 #include "config.h"
+#include "stack.h"
 #include "state.h"
 
 struct session;
@@ -64,7 +65,8 @@ struct report {
 	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
 	uint64_t wall_ns;         /* of all watched threads */
 	uint64_t states[NR_STATES];
-	size_t more_rows; /* rows cut by -n */
+	size_t more_rows;                   /* rows cut by -n */
+	uint64_t stack_ends[NR_STACK_ENDS]; /* waits with a user stack, by enum stack_end */
 };
 
 struct tool {
