@@ -71,6 +71,8 @@ static bool causes__private(const struct tally_key *key)
 	case CAUSE_ROBUST:
 	case CAUSE_RWLOCK:
 	case CAUSE_COND:
+	case CAUSE_SEM:
+	case CAUSE_BARRIER:
 	case CAUSE_FUTEX:
 		return true;
 	}

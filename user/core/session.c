@@ -49,8 +49,6 @@ static const struct opt run_options[] = {
 	 "until interrupted with -i)", 2},
 	{'i', "interval", "DURATION", OPT_DURATION, AT(interval_ns), 10000000, 0, NULL,
 	 "Report each interval, at least 10ms", 2},
-	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
-	 "One row per process (default), thread, comm, cgroup or cpu", 3},
 	{'n', "rows", "N", OPT_U32, AT(rows), 1, UINT32_MAX, NULL,
 	 "Rows to show (default: 10 in text, all in JSON)", 3},
 	{0, "sort", "COLUMN", OPT_STR, AT(sort), 0, 0, NULL,
@@ -73,6 +71,12 @@ static const struct opt run_options[] = {
 	 "auto (default), tp_btf or raw_tp", 5},
 	{'v', "verbose", NULL, OPT_FLAG, AT(verbose), 0, 0, NULL,
 	 "Say more on standard error", 5},
+	OPTION_END
+};
+
+static const struct opt by_options[] = {
+	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
+	 "One row per process (default), thread, comm, cgroup or cpu", 3},
 	OPTION_END
 };
 
@@ -118,13 +122,8 @@ static enum dwell_exit session__check(struct session *s)
 
 static enum dwell_exit session__parse(struct session *s, int argc, char **argv, bool *done)
 {
-	const struct option_set sets[] = {
-		{run_options, &s->run},
-		{s->tool->accepts & ACCEPTS_STACKS ? stack_options : s->tool->options,
-		 s->tool->accepts & ACCEPTS_STACKS ? (void *)&s->run : s->tool_options},
-		{s->tool->accepts & ACCEPTS_STACKS ? s->tool->options : NULL, s->tool_options},
-		{NULL, NULL},
-	};
+	unsigned int accepts = s->tool->accepts, n = 1;
+	struct option_set sets[5] = {{run_options, &s->run}};
 	const struct options options = {
 		.command = s->tool->name,
 		.summary = s->tool->summary,
@@ -134,6 +133,12 @@ static enum dwell_exit session__parse(struct session *s, int argc, char **argv, 
 	enum dwell_exit status;
 	int rest = 0;
 
+	if (!(accepts & ACCEPTS_OWN_BY))
+		sets[n++] = (struct option_set){by_options, &s->run};
+	if (accepts & ACCEPTS_STACKS)
+		sets[n++] = (struct option_set){stack_options, &s->run};
+	if (s->tool->options)
+		sets[n++] = (struct option_set){s->tool->options, s->tool_options};
 	status = options__parse(&options, argc, argv, &rest, done);
 	if (status || *done)
 		return status;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* The stacks that the kernel side has kept (include/stack.h), as names of frames. */
+#ifndef DWELL_FRAMES_H
+#define DWELL_FRAMES_H
+
+#include "core/session.h"
+
+/* At most as many names as frames__names() gives, its end included. */
+#define FRAMES_MAX (2 * STACK_FRAMES + 3)
+
+/*
+ * The frames of @id (user stack << 32 | kernel stack) of process @tgid, innermost first, kernel
+ * before user, ended by NULL; what is missing is told in brackets. NULL without memory.
+ */
+const char **frames__names(struct session *s, uint32_t tgid, uint64_t id);
+
+/*
+ * The innermost frame of @names that asks for a lock and is not part of the lock itself: not of the C
+ * library, nor of what C++, Rust, Go, Java and Python lock with. NULL if there is none.
+ */
+const char *frames__caller(const char *const *names);
+
+#endif
