@@ -220,7 +220,7 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 	if (!log)
 		return;
 	w->log = 1;
-	hold = lock_log__waits(log, w->holder, now);
+	hold = lock_log__waits(log, w->holder, w->tid, now);
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s)
@@ -337,7 +337,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		log = lock_log__take(lock__log_row(clk), clk->wait.addr, false);
 	if (log) {
 		if (released)
-			lock_log__released(log, by, clk->wait.tid, now);
+			lock_log__released(log, by, clk->wait.tid, clk->wait.since, now);
 		lock__charge_holds(clk, log, since, now);
 		lock_log__give(log);
 	} else if (released) {
@@ -473,6 +473,19 @@ int BPF_PROG(on_waking, struct task_struct *task)
 	return 0;
 }
 
+/* Who has the lock that a thread waits for, now that it may have changed hands. */
+static __always_inline u32 lock__holder_now(struct clock *clk)
+{
+	struct lock_key key = {.row = lock__log_row(clk), .addr = clk->wait.addr};
+	struct lock_log *log = clk->wait.log ? bpf_map_lookup_elem(&lock_logs, &key) : NULL;
+	struct lock_hold *hold;
+
+	if (!log)
+		return clk->wait.holder;
+	hold = lock_log__hold(log, log->at);
+	return hold->until ? 0 : hold->tid;
+}
+
 /* After the last epoch: who waits now, for what, and who has it. */
 SEC("iter/task")
 int waiting(struct bpf_iter__task *ctx)
@@ -491,7 +504,7 @@ int waiting(struct bpf_iter__task *ctx)
 	rec.stack = clk->wait.stack;
 	rec.tid = FIELD(task, pid);
 	rec.tgid = FIELD(task, tgid);
-	rec.holder = clk->wait.holder;
+	rec.holder = lock__holder_now(clk);
 	rec.slot = clk->wait.slot;
 	bpf_core_read(&rec.comm, sizeof(rec.comm), &task->comm);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));

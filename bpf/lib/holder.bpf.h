@@ -282,14 +282,21 @@ static __always_inline struct lock_hold *lock_log__push(struct lock_log *log, u3
 	return hold;
 }
 
-/* A waiter goes to sleep, and finds @owner in the lock (0: it does not say). */
-static __always_inline struct lock_hold *lock_log__waits(struct lock_log *log, u32 owner, u64 now)
+/* @waiter goes to sleep, and finds @owner in the lock (0: it does not say). */
+static __always_inline struct lock_hold *lock_log__waits(struct lock_log *log, u32 owner,
+							 u32 waiter, u64 now)
 {
 	struct lock_hold *hold = lock_log__hold(log, log->at);
 	bool open = hold->since && !hold->until;
 
-	if (!owner)
-		return open ? hold : lock_log__push(log, 0, now, true);
+	if (!owner) {
+		/* It can't be its own: that was its turn before. */
+		if (open && hold->tid != waiter)
+			return hold;
+		if (open)
+			hold->until = hold->since;
+		return lock_log__push(log, 0, now, true);
+	}
 	if (open && hold->tid == owner) {
 		hold->guessed = false;
 		return hold;
@@ -305,15 +312,17 @@ static __always_inline struct lock_hold *lock_log__waits(struct lock_log *log, u
 	return lock_log__push(log, owner, now, false);
 }
 
-/* @by wakes @waiter: it lets go of the lock. */
-static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32 waiter, u64 now)
+/* @by wakes @waiter, who has waited since @since: it lets go of the lock. */
+static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32 waiter, u64 since,
+					       u64 now)
 {
 	struct lock_hold *hold = lock_log__hold(log, log->at);
 	struct lock_hold *before = lock_log__hold(log, log->at - 1);
 
 	if (hold->since && !hold->until) {
 		/* Readers are woken all at once. */
-		if (hold->guessed && hold->tid != by && before->until && before->tid == by)
+		if (hold->guessed && hold->tid != by && since < hold->since && before->until &&
+		    before->tid == by)
 			return;
 		if (hold->tid != by) {
 			hold->tid = by;

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include <bpf/bpf.h>
 
 #include "core/lockparts.h"
+#include "core/proc.h"
 #include "stack.h"
 
 static int lockparts__compare(const void *a, const void *b)
@@ -104,6 +106,36 @@ static enum dwell_exit lockparts__on_waiting(const void *rec, void *arg)
 	return EXIT_OK;
 }
 
+/*
+ * The owner that a glibc mutex of process @tgid says it has (see cause.bpf.h), as a thread of the
+ * initial PID namespace; 0 if it can't be read or is no thread of the process.
+ */
+static uint32_t lockparts__owner(uint32_t tgid, const struct tally_key *key)
+{
+	uint64_t addr = key->id + (key->kind == CAUSE_ROBUST ? 0 : 8);
+	struct iovec to = {&(uint32_t){0}, sizeof(uint32_t)}, from = {(void *)addr, to.iov_len};
+	uint32_t tid, of = 0;
+
+	if (key->kind != CAUSE_MUTEX && key->kind != CAUSE_PI && key->kind != CAUSE_ROBUST)
+		return 0;
+	if (process_vm_readv((pid_t)tgid, &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+		return 0;
+	tid = *(uint32_t *)to.iov_base & 0x3fffffff;
+	tid = tid ? proc__outer_tid(tgid, tid) : 0;
+	return tid && !proc__tgid(tid, &of) && of == tgid ? tid : 0;
+}
+
+/* Nobody saw who had the lock when these waits began: it was before the run. */
+static void lockparts__find_holders(struct session *s, struct lockparts *parts)
+{
+	for (size_t i = 0; i < parts->nwaiting; i++) {
+		struct lock_waiting *w = &parts->waiting[i];
+
+		if (!w->holder && w->slot < s->config.slots)
+			w->holder = lockparts__owner(w->tgid, &parts->keys[w->slot]);
+	}
+}
+
 /* A wait that goes on is a part of its lock's slot like those that ended. */
 static enum dwell_exit lockparts__add_open(struct session *s, struct lockparts *parts)
 {
@@ -140,6 +172,8 @@ enum dwell_exit lockparts__read(struct session *s, bool open, struct lockparts *
 	status = status ?: lockparts__parts(s, parts);
 	status = status ?: object__iterate(&s->object, "waiting", sizeof(struct lock_waiting),
 					   lockparts__on_waiting, &collect);
+	if (!status)
+		lockparts__find_holders(s, parts);
 	if (!status && open)
 		status = lockparts__add_open(s, parts);
 	if (!status)

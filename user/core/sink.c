@@ -247,7 +247,7 @@ static void sink__histogram(struct sink *sink, const struct tool *tool, const st
 /* A verdict and a table; then for each row its title, its details and its histogram. */
 static void sink__details(struct sink *sink, const struct tool *tool, const struct report *report)
 {
-	const char *row = report->rows.items;
+	const char *row = report->rows.items, *title;
 	char text[1024];
 
 	if (report->verdict) {
@@ -263,8 +263,10 @@ static void sink__details(struct sink *sink, const struct tool *tool, const stru
 		const struct hist *hist =
 			*(const struct hist *const *)sink__field(r, tool->hist_offset);
 
-		str__printable(text, sizeof(text),
-			       *(const char *const *)sink__field(r, tool->title_offset), 0);
+		title = *(const char *const *)sink__field(r, tool->title_offset);
+		if (!title)
+			continue;
+		str__printable(text, sizeof(text), title, 0);
 		fprintf(sink->out, "\n%s\n", text);
 		for (; line && *line; line++) {
 			str__printable(text, sizeof(text), *line, 0);

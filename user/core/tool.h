@@ -86,9 +86,9 @@ struct tool {
 	size_t title_offset;  /* const char * */
 	size_t folded_offset; /* const char **: what is printed with --folded, outermost first */
 	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
-	/* SHAPE_DETAILS, after title_offset: const char **, a line each; struct hist *, or NULL. */
+	/* SHAPE_DETAILS: a row without a title has no details: const char **, a line each… */
 	size_t details_offset;
-	size_t hist_offset;
+	size_t hist_offset; /* …and struct hist *, or NULL */
 
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);

@@ -19,6 +19,7 @@
 #define HOLDERS_SHOWN 3 /* in text */
 #define STATES_SHOWN  4 /* of a holder, in text */
 #define FRAMES_SHOWN  8
+#define DETAILS_SHARE 0.01 /* of the longest row's time: less is in the table only */
 #define CHAIN_DEPTH   8
 #define CHAIN_SHARE   0.25 /* of a hold: from there on what the holder waited for is followed */
 
@@ -185,7 +186,13 @@ static bool lock__is_lock(const struct tally_key *key)
 /* What a kernel lock is, whoever waited and however he did. */
 static uint32_t lock__klock_group(uint32_t aux)
 {
-	return CAUSE_KLOCK | (aux & (LCB_F_MUTEX | LCB_F_RT | LCB_F_PERCPU)) << 8;
+	return CAUSE_KLOCK | (aux & (LCB_F_SPIN | LCB_F_MUTEX | LCB_F_RT | LCB_F_PERCPU)) << 8;
+}
+
+/* The lock that the futex word @key->id is part of: rwlocks wait for two of theirs (see cause.bpf.h). */
+static uint64_t lock__addr(const struct tally_key *key)
+{
+	return key->kind == CAUSE_RWLOCK ? key->id - (key->id & 4 ? 12 : 8) : key->id;
 }
 
 /* Which row the tally belongs to; false if to none. */
@@ -202,6 +209,8 @@ static bool lock__place(const struct lock_options *options, const struct tally *
 		if (lock__is_kernel(key)) {
 			row->group = lock__klock_group(key->aux);
 			row->owner = 0;
+		} else {
+			row->id = lock__addr(key);
 		}
 		return true;
 	case LOCK_BY_CALLER:
@@ -344,7 +353,7 @@ static const char *lock__name(struct lock_report *r, const struct tally_key *key
 	if (name)
 		return name;
 	return arena__printf(&r->s->arena, caller ? "0x%llx in %s" : "0x%llx",
-			     (unsigned long long)key->id, caller);
+			     (unsigned long long)lock__addr(key), caller);
 }
 
 static const char *lock__kind(const struct tally_key *key)
@@ -605,31 +614,28 @@ static bool lock__begins_cycle(const struct lock_report *r, const struct lock_wa
 	return false;
 }
 
-/* "deadlock: a (1) waits for mutex x, held by b (2), who waits for mutex y, held by a (1)" */
+/* "ping (7) waits for mutex a, which pong (8) has, and pong waits for mutex b, which ping has" */
 static const char *lock__verdict(struct lock_report *r)
 {
 	char text[900] = "";
 	size_t len = 0;
 
 	for (size_t i = 0; i < r->parts.nwaiting; i++) {
-		const struct lock_waiting *w = &r->parts.waiting[i], *at = w;
-		const char *by = "";
+		const struct lock_waiting *w = &r->parts.waiting[i], *at = w, *next;
 
 		if (!lock__begins_cycle(r, w))
 			continue;
-		str__append(text, sizeof(text), &len, "%sdeadlock: ", len ? "; " : "");
+		str__append(text, sizeof(text), &len, "%s", len ? ". Deadlock: " : "Deadlock: ");
 		do {
 			const struct tally_key *key = &r->parts.keys[at->slot];
 
-			str__append(text, sizeof(text), &len, "%s%s (%u) waits for %s %s", by,
-				    at->comm, at->tid, lock__kind(key),
-				    lock__name(r, key, NULL));
-			by = ", which ";
-			str__append(text, sizeof(text), &len, " held by");
-			at = lock__next(r, at);
-			by = " ";
-		} while (at && at != w);
-		str__append(text, sizeof(text), &len, " %s (%u)", w->comm, w->tid);
+			next = lock__next(r, at);
+			str__append(text, sizeof(text), &len,
+				    "%s%s (%u) waits for %s %s, which %s (%u) has",
+				    at == w ? "" : "; ", at->comm, at->tid, lock__kind(key),
+				    lock__name(r, key, NULL), next->comm, next->tid);
+			at = next;
+		} while (at != w);
 	}
 	return len ? arena__printf(&r->s->arena, "%s.", text) : NULL;
 }
@@ -695,7 +701,8 @@ static void lock__chain_line(struct lock_report *r, const struct lock_row *row, 
 	lock__line(r->s, lines, n, text);
 }
 
-static enum dwell_exit lock__details(struct lock_report *r, struct lock_row *row)
+/* @most: ns of the row with most. */
+static enum dwell_exit lock__details(struct lock_report *r, struct lock_row *row, uint64_t most)
 {
 	const char **lines = arena__array(&r->s->arena, HOLDERS_SHOWN + 2 * FRAMES_SHOWN + 4,
 					  sizeof(*lines));
@@ -718,6 +725,9 @@ static enum dwell_exit lock__details(struct lock_report *r, struct lock_row *row
 	lock__stack_lines(r, (const char *const *)row->release_stack, "released in", lines, &n);
 	row->details = lines;
 	time__format(total, sizeof(total), row->total_ns);
+	/* Small ones are in the table. */
+	if ((double)row->total_ns < DETAILS_SHARE * (double)most)
+		return EXIT_OK;
 	row->title = arena__printf(&r->s->arena, "%s%s %s: %s", row->space[0] == 'k' ? "kernel " : "",
 				   row->kind, row->name, total);
 	if (r->options->hist)
@@ -767,7 +777,7 @@ static enum dwell_exit lock__describe(struct lock_report *r, struct lock_row *ro
 	row->key = key;
 	row->space = lock__is_kernel(key) ? "kernel" : "user";
 	row->kind = lock__kind(key);
-	row->addr = key->id;
+	row->addr = lock__addr(key);
 	status = status ?: lock__stacks(r, row);
 	status = status ?: lock__holders(r, row);
 	if (status)
@@ -795,6 +805,7 @@ static enum dwell_exit lock__snapshot(struct session *s, const void *options,
 	struct lock_report r = {.s = s, .options = options};
 	bool last = s->reported >= s->object.window->last;
 	enum dwell_exit status = lockparts__read(s, last, &r.parts);
+	uint64_t most = 0;
 
 	status = status ?: lock__group(&r);
 	for (size_t i = 0; !status && i < r.n; i++)
@@ -804,8 +815,10 @@ static enum dwell_exit lock__snapshot(struct session *s, const void *options,
 	if (!status)
 		report->verdict = lock__verdict(&r);
 	status = status ?: session__rows(s, r.rows, r.n, report);
+	for (size_t i = 0; !status && i < report->rows.n; i++)
+		most = r.rows[i].total_ns > most ? r.rows[i].total_ns : most;
 	for (size_t i = 0; !status && i < report->rows.n; i++) {
-		status = lock__details(&r, &r.rows[i]);
+		status = lock__details(&r, &r.rows[i], most);
 		status = status ?: lock__fold(&r, &r.rows[i]);
 	}
 	return status;
