@@ -17,13 +17,13 @@ struct {
 static const struct lock_part lock_part_empty;
 
 /* futex(2) operations that wake; include/uapi/linux/futex.h */
-#define FUTEX_WAKE            1
-#define FUTEX_REQUEUE         3
-#define FUTEX_CMP_REQUEUE     4
-#define FUTEX_WAKE_OP         5
-#define FUTEX_UNLOCK_PI       7
-#define FUTEX_WAKE_BITSET     10
-#define FUTEX_CMP_REQUEUE_PI  12
+#define FUTEX_WAKE           1
+#define FUTEX_REQUEUE        3
+#define FUTEX_CMP_REQUEUE    4
+#define FUTEX_WAKE_OP        5
+#define FUTEX_UNLOCK_PI      7
+#define FUTEX_WAKE_BITSET    10
+#define FUTEX_CMP_REQUEUE_PI 12
 #define FUTEX_WAKES                                                                                \
 	(1U << FUTEX_WAKE | 1U << FUTEX_REQUEUE | 1U << FUTEX_CMP_REQUEUE | 1U << FUTEX_WAKE_OP |  \
 	 1U << FUTEX_UNLOCK_PI | 1U << FUTEX_WAKE_BITSET | 1U << FUTEX_CMP_REQUEUE_PI)
@@ -52,26 +52,35 @@ static __always_inline struct lock_part *part__get(u32 slot, u32 part, u64 id)
 	return found;
 }
 
-/* A global function of scalars, which the verifier looks at once and not once per caller. */
-__noinline int part__add(u32 slot, u32 part, u64 id, u64 ns)
+#define PART(slot, part) ((u64)(part) << 32 | (slot))
+
+/*
+ * Adds a wait to part @at, a PART(), with id @id. @comm0, @comm1: the thread's command name, or
+ * 0. A global function of scalars, which the verifier looks at once and not once per caller.
+ */
+__noinline int part__add(u64 at, u64 id, u64 ns, u64 comm0, u64 comm1)
 {
-	struct lock_part *p = part__get(slot, part, id);
+	struct lock_part *p = part__get(at, at >> 32, id);
 
 	if (!p)
 		return 0;
 	__sync_fetch_and_add(&p->count, 1);
 	__sync_fetch_and_add(&p->ns, ns);
+	if (comm0) {
+		p->comm[0] = comm0;
+		p->comm[1] = comm1;
+	}
 	return 0;
 }
 
 /* What each wait has whatever rows are of: @slot is the row's. */
 static __noinline void lock__charge(struct clock *clk, u32 slot, u64 ns)
 {
-	part__add(slot, PART_WAITER, clk->wait.tid, ns);
+	part__add(PART(slot, PART_WAITER), clk->wait.tid, ns, clk->wait.comm[0], clk->wait.comm[1]);
 	if (clk->wait.stack != STACK_NOT_SEEN)
-		part__add(slot, PART_WAIT_STACK, clk->wait.stack, ns);
+		part__add(PART(slot, PART_WAIT_STACK), clk->wait.stack, ns, 0, 0);
 	if (slot != clk->wait.slot)
-		part__add(slot, PART_LOCK, clk->wait.slot, ns);
+		part__add(PART(slot, PART_LOCK), clk->wait.slot, ns, 0, 0);
 }
 
 /* With --by holder a row is of a thread that has locks: a tally of the parts of waits. */
@@ -97,26 +106,26 @@ static __always_inline void lock__charge_holder(struct clock *clk, u32 tid, u64 
 
 /*
  * What the holder did in its part of the wait, from the scratch space, to the part of row @slot: a
- * global function of scalars, which the verifier looks at once. @cause: slot of its last wait's cause.
+ * global function of scalars, which the verifier looks at once. @cause: slot of its last wait's
+ * cause, which was a wait in @state.
  */
-__noinline int lock__charge_states(u32 slot, u32 tid, u32 cause)
+__noinline int lock__charge_states(u32 slot, u32 tid, u32 cause, u32 state)
 {
 	struct lock_part *p = part__get(slot, PART_HOLDER, tid);
 	struct holder_scratch *s;
-	u64 doing = 0;
+	u64 doing, i = state & STATE_MASK;
 	u32 zero = 0;
 
 	s = bpf_map_lookup_elem(&holder_scratches, &zero);
 	if (!p || !s)
 		return 0;
 #pragma unroll
-	for (int i = 1; i < NR_STATES; i++) {
-		__sync_fetch_and_add(&p->states[i], s->spent[i]);
-		if (i != STATE_CPU && i != STATE_RUNQ && i != STATE_PREEMPT)
-			doing += s->spent[i];
-	}
+	for (int k = 1; k < NR_STATES; k++)
+		__sync_fetch_and_add(&p->states[k], s->spent[k]);
+	barrier_var(i);
+	doing = s->spent[i & STATE_MASK];
 	if (doing && cause != TALLY_NONE)
-		part__add(slot, PART_DOING, (u64)tid << 32 | cause, doing);
+		part__add(PART(slot, PART_DOING), (u64)tid << 32 | cause, doing, 0, 0);
 	return 0;
 }
 
@@ -131,17 +140,18 @@ static __always_inline void lock__charge_hold(struct clock *clk, struct lock_hol
 		slot = lock__holder_slot(clk, tid);
 		lock__charge_holder(clk, tid, to - from, slot);
 	}
-	part__add(slot, PART_HOLDER, tid, to - from);
+	part__add(PART(slot, PART_HOLDER), tid, to - from, hold->comm[0], hold->comm[1]);
 	if (!(hold->states & HOLD_END))
 		return;
 	if (whole ? hold->states & HOLD_BEGIN : clk->wait.snap_of == tid) {
 		if (hold__spent(whole ? hold->begin : clk->wait.snap, hold->end))
-			lock__charge_states(slot, tid, hold->doing);
+			lock__charge_states(slot, tid, hold->doing, hold->doing_state);
 	}
 }
 
 /* Divides the wait that ends at @now among the holds that it overlaps. */
-static __noinline void lock__charge_holds(struct clock *clk, struct lock_log *log, u64 since, u64 now)
+static __noinline void lock__charge_holds(struct clock *clk, struct lock_log *log, u64 since,
+					  u64 now)
 {
 	u32 at = log->at;
 	u64 end = now, from;
@@ -263,6 +273,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 	struct lock_wait *w = &clk->wait;
 
 	w->addr = 0;
+	compat__comm(task, w->comm);
 	if (likely(!lock__wanted(clk->state)))
 		return;
 	w->addr = clk->memo.id ?: 1;
@@ -317,7 +328,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 {
 	u64 since = clock__later(clk->wait.since, window.run_start);
 	bool kernel = clk->state == STATE_KLOCK, released;
-	u64 ns = clock__span(since, now), stack;
+	u64 ns = clock__span(since, now), stack, comm[2];
 	u32 by = FIELD(waker, pid), slot = clk->slot;
 	struct lock_log *log = NULL;
 
@@ -329,9 +340,9 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock__charge(clk, slot, ns);
 	if (released && config.lock_by != LOCK_BY_HOLDER) {
 		stack = lock__stack(ctx, kernel);
-		part__add(slot, PART_RELEASE_STACK, stack, ns);
+		part__add(PART(slot, PART_RELEASE_STACK), stack, ns, 0, 0);
 	} else if (!released) {
-		part__add(slot, PART_UNRELEASED, 0, ns);
+		part__add(PART(slot, PART_UNRELEASED), 0, ns, 0, 0);
 	}
 	if (clk->wait.log)
 		log = lock_log__take(lock__log_row(clk), clk->wait.addr, false);
@@ -345,7 +356,8 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 			slot = lock__holder_slot(clk, by);
 			lock__charge_holder(clk, by, ns, slot);
 		}
-		part__add(slot, PART_HOLDER, by, ns);
+		compat__comm(waker, comm);
+		part__add(PART(slot, PART_HOLDER), by, ns, comm[0], comm[1]);
 	}
 }
 
@@ -411,10 +423,11 @@ static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 st
 	if (slot == TALLY_NONE)
 		return; /* --by holder: a spinlock has none that could be told */
 	tally__add(slot, epoch, inside, total);
-	part__add(slot, PART_WAITER, clk->wait.tid, total);
-	part__add(slot, PART_WAIT_STACK, stack, total);
+	part__add(PART(slot, PART_WAITER), clk->wait.tid, total, clk->wait.comm[0],
+		  clk->wait.comm[1]);
+	part__add(PART(slot, PART_WAIT_STACK), stack, total, 0, 0);
 	if (slot != of)
-		part__add(slot, PART_LOCK, of, total);
+		part__add(PART(slot, PART_LOCK), of, total, 0, 0);
 }
 
 /* The same lock again: it spun in vain, and now sleeps. */

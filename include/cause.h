@@ -86,10 +86,10 @@ enum syscall_class {
 
 enum klock_class {
 	KLOCK_UNKNOWN,
-	KLOCK_MMAP,    /* the address space's mmap_lock */
-	KLOCK_SIGNAL,  /* the process's siglock */
-	KLOCK_INODE,   /* i_rwsem of the file that the system call works on */
-	KLOCK_PIPE,    /* the mutex of the pipe that it works on */
+	KLOCK_MMAP,   /* the address space's mmap_lock */
+	KLOCK_SIGNAL, /* the process's siglock */
+	KLOCK_INODE,  /* i_rwsem of the file that the system call works on */
+	KLOCK_PIPE,   /* the mutex of the pipe that it works on */
 	NR_KLOCK_CLASSES,
 };
 

@@ -14,9 +14,9 @@
 
 /* What lock_part_key.id is. Threads are numbers of the initial PID namespace. */
 enum lock_part_kind {
-	PART_WAITER,        /* thread that waited */
-	PART_HOLDER,        /* thread that had the lock meanwhile; states[]: of its clock, meanwhile */
-	PART_DOING,         /* holder << 32 | tally slot of what it was blocked on last, and how long */
+	PART_WAITER, /* thread that waited */
+	PART_HOLDER, /* thread that had the lock meanwhile; states[]: of its clock, meanwhile */
+	PART_DOING,  /* holder << 32 | tally slot of what it was blocked on last, and how long */
 	PART_WAIT_STACK,    /* as tally_key.id of stacks: where it waited */
 	PART_RELEASE_STACK, /* where it was released */
 	PART_LOCK,          /* tally slot of the lock, where rows are of something else */
@@ -34,6 +34,7 @@ struct lock_part_key {
 struct lock_part {
 	__u64 count; /* waits */
 	__u64 ns;
+	__u64 comm[2];           /* PART_WAITER, PART_HOLDER: the command name, 0 if not known */
 	__u64 states[NR_STATES]; /* PART_HOLDER: ns; what is missing from the sum is not known */
 };
 
@@ -41,9 +42,9 @@ _Static_assert(sizeof(struct lock_part_key) == 16, "no hidden padding: it is has
 
 /* A thread that waits when it is looked at (iterator `waiting`). */
 struct lock_waiting {
-	__u64 addr;   /* of the lock; 0: it does not wait for one */
-	__u64 ns;     /* for how long, since the run's start */
-	__u64 stack;  /* as tally_key.id of stacks */
+	__u64 addr;  /* of the lock; 0: it does not wait for one */
+	__u64 ns;    /* for how long, since the run's start */
+	__u64 stack; /* as tally_key.id of stacks */
 	__u32 tid;
 	__u32 tgid;
 	__u32 holder; /* thread that has the lock, 0: not known */

@@ -107,8 +107,8 @@ static __always_inline bool futex__is_mutex(u32 op, u32 val, bool timeout)
 }
 
 /*
- * Is there an owner's word at all? Rust's std waits with WAIT_BITSET, without a time-out and without
- * the realtime clock, as no lock of glibc's does: what lies behind its word is the data.
+ * Is there an owner's word at all? Rust's std waits with WAIT_BITSET, without a time-out and
+ * without the realtime clock, as no lock of glibc's does: what lies behind its word is the data.
  */
 static __always_inline bool futex__is_foreign(u32 op, bool timeout)
 {
@@ -370,9 +370,9 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 
 /*
  * Which kind of event: by what lies around the word of glibc's structures, which the waiting thread
- * has in its memory. A semaphore (struct new_sem) counts its waiters at 4 and says at 8 whether it is
- * shared; a barrier (struct pthread_barrier) waits for its round at 4, between those that came in, the
- * number that it is for, and whether it is shared.
+ * has in its memory. A semaphore (struct new_sem) counts its waiters at 4 and says at 8 whether
+ * it is shared; a barrier (struct pthread_barrier) waits for its round at 4, between those that
+ * came in, the number that it is for, and whether it is shared.
  */
 static __always_inline void cause__event(struct cause *c, const struct clock_memo *m)
 {

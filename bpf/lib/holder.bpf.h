@@ -4,10 +4,10 @@
  * bpf/lib: it adds to the clock.
  *
  * Each lock that is waited for keeps its last few holds. One begins when a waiter goes to sleep and
- * finds an owner in the lock, or when a waiter is woken: the lock is then his, unless the next waiter
- * finds another owner. It ends where the holder wakes a waiter. A hold has two readings of the
- * holder's clock, and a wait is divided among the holds that it overlaps; what no reading covers is
- * not known, and never guessed.
+ * finds an owner in the lock, or when a waiter is woken: the lock is then his, unless the next
+ * waiter finds another owner. It ends where the holder wakes a waiter. A hold has two readings of
+ * the holder's clock, and a wait is divided among the holds that it overlaps; what no reading
+ * covers is not known, and never guessed.
  */
 #ifndef DWELL_HOLDER_BPF_H
 #define DWELL_HOLDER_BPF_H
@@ -29,6 +29,7 @@ struct lock_wait {
 	u32 spins;   /* of spin[] */
 	u32 snap_of; /* thread that snap[] is of, 0: none */
 	u32 pad;
+	u64 comm[2];         /* command name when it left the CPU last */
 	u64 snap[NR_STATES]; /* the holder's clock when the wait began */
 	struct {
 		u64 lock;
@@ -71,7 +72,8 @@ static __always_inline struct thread_ref *thread_ref__get(u64 ns, u32 tid)
 	return bpf_map_lookup_elem(&thread_refs, &id);
 }
 
-static __always_inline void thread_ref__add(u64 ns, u32 number, struct clock *clk, u32 tid, u32 tgid)
+static __always_inline void thread_ref__add(u64 ns, u32 number, struct clock *clk, u32 tid,
+					    u32 tgid)
 {
 	struct thread_id id = {.ns = ns, .tid = number};
 	struct thread_ref ref = {.tid = tid, .tgid = tgid}, *kept;
@@ -120,8 +122,8 @@ static __always_inline void holder__died(struct clock *clk)
 /* ---- reading another thread's clock ---- */
 
 struct holder_scratch {
-	struct clock clk;  /* as it was read */
-	u64 ns[NR_STATES]; /* clock__read() of each state */
+	struct clock clk;     /* as it was read */
+	u64 ns[NR_STATES];    /* clock__read() of each state */
 	u64 spent[NR_STATES]; /* hold__spent() */
 };
 
@@ -173,7 +175,9 @@ struct lock_hold {
 	u32 tid;   /* 0: not known until it ends */
 	u32 doing; /* tally slot of what the holder was blocked on last; TALLY_NONE */
 	u32 guessed;
-	u32 states; /* bits: begin[] was read, end[] was read */
+	u32 doing_state; /* the state that it was in then */
+	u32 states;      /* bits: begin[] was read, end[] was read */
+	u64 comm[2];     /* of the holder, 0: not known */
 	u64 begin[NR_STATES];
 	u64 end[NR_STATES];
 };
@@ -256,15 +260,36 @@ static __noinline void hold__begin(struct lock_hold *hold, u32 tid, u64 now)
 	hold->states = HOLD_BEGIN;
 }
 
+/* The same, but the hold began at hold->since: back to then, as far as its clock has not turned. */
+static __always_inline void hold__begin_late(struct lock_hold *hold, u32 tid, u64 now)
+{
+	struct holder_scratch *s;
+	u32 zero = 0;
+	u64 state;
+
+	hold__begin(hold, tid, now);
+	s = bpf_map_lookup_elem(&holder_scratches, &zero);
+	if (!hold->states || !s)
+		return;
+	state = s->clk.state & STATE_MASK;
+	barrier_var(state);
+	hold->begin[state & STATE_MASK] -=
+		clock__span(clock__later(s->clk.since, hold->since), now);
+}
+
 static __noinline void hold__end(struct lock_hold *hold, u64 now)
 {
 	struct holder_scratch *s = holder__read(hold->tid, now);
 
 	hold->until = now;
+	hold->comm[0] = 0;
 	if (!s)
 		return;
 	hold__copy(hold->end, s->ns);
+	hold->comm[0] = s->clk.wait.comm[0];
+	hold->comm[1] = s->clk.wait.comm[1];
 	hold->doing = s->clk.memo.word ? s->clk.memo.slot : TALLY_NONE;
+	hold->doing_state = s->clk.memo.state;
 	hold->states |= HOLD_END;
 }
 
@@ -304,7 +329,7 @@ static __always_inline struct lock_hold *lock_log__waits(struct lock_log *log, u
 	if (open && hold->guessed) {
 		/* Another thread was faster than the one that was woken for it. */
 		hold->guessed = false;
-		hold__begin(hold, owner, now);
+		hold__begin_late(hold, owner, now);
 		return hold;
 	}
 	if (open)
@@ -325,8 +350,8 @@ static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32
 		    before->tid == by)
 			return;
 		if (hold->tid != by) {
-			hold->tid = by;
-			hold->states = 0;
+			/* It came in between, and nobody saw it until now. */
+			hold__begin_late(hold, by, now);
 		}
 		hold__end(hold, now);
 	}

@@ -40,7 +40,9 @@ static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
 	return KLOCK_UNKNOWN;
 }
 
-/* The thread that has the sleeping lock @lock, or NULL where it does not say, or readers have it. */
+/*
+ * The thread that has the sleeping lock @lock, or NULL where it does not say, or readers have it.
+ */
 static __always_inline struct task_struct *klock__owner(u64 lock, u32 flags)
 {
 	s64 owner = 0;

@@ -126,7 +126,7 @@ def lock_oracle($truth; $kind):
         $truth.count + .loss.total + (if $truth.state == "lock" then 0 else 3 end)),
       (select($kind != "join") | between("time"; [$rows[].total_ns] | total;
         $truth.blocked_ns * 0.97; $truth.total_ns * 1.03)),
-      (select($truth.helper_tid and ($kind != "join")) |
+      (select($truth.helper_tid and ($kind != "join") and $truth.state != "klock") |
         ([$rows[].holders[] | select(.tid == $truth.helper_tid)] | map(.count) | total) as $right |
         between("waits with the right holder"; $right; $truth.count * 0.99 - .loss.total; $truth.count + 3)),
       (select($truth.detail.addr) | between("address of \($row.name)"; $row.addr | hex;
@@ -143,6 +143,7 @@ def lock_crowd($truth):
     $truth.holder as $h |
     ([$row.holders[] | select(.tid == $h.tid)][0]) as $holder |
     expect($row.addr == $truth.addr; "the lock is at \($row.addr) instead of \($truth.addr)"),
+    expect($row.name == $truth.symbol; "the lock is called \($row.name), not \($truth.symbol)"),
     expect($row.waiters == $n; "\($row.waiters) waiters instead of \($n)"),
     between("waits"; $row.count; $count - $lost; $count + $lost),
     between("time"; $row.total_ns; ($truth.waiters | map(.blocked_ns) | add) * 0.97;

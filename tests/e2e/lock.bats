@@ -21,6 +21,14 @@ oracle() { # mode, kind [options of lock…]
 	check "$T/lock.json" 'lock_oracle($truth[0]; "'"$2"'")' --slurpfile truth "$T/truth.json"
 }
 
+# A kernel lock, which a thread "holder" of the workload has.
+holder_of() { # mode, kind [options of lock…]
+	oracle "$1" "$2" --kernel "${@:3}"
+	check "$T/lock.json" '[.rows[] | select(.kind | startswith("'"$2"'"))] | max_by(.total_ns) |
+		expect(.holders[0].comm == "holder" and .holders[0].share > 0.97 and .holders[0].count >= .count * 0.97;
+			"holders: \(.holders)")'
+}
+
 crowd() { # kind [options of lock…]
 	dwell lock --json -o "$T/lock.json" --user "${@:2}" -- \
 		"$W/locks" crowd "$1" 40 10 >"$T/truth.json" 2>"$T/err"
@@ -79,13 +87,13 @@ crowd() { # kind [options of lock…]
 }
 
 @test "an inode's lock, by name" {
-	oracle klock-inode rwsem --kernel
+	holder_of klock-inode rwsem
 	check "$T/lock.json" 'expect([.rows[] | select(.kind | startswith("rwsem"))][0] |
 		.space == "kernel" and .name == "inode i_rwsem"; "rows: \([.rows[] | {kind, name}])")'
 }
 
 @test "a pipe's lock, by name" {
-	oracle klock-pipe mutex --kernel
+	holder_of klock-pipe mutex
 	check "$T/lock.json" 'expect([.rows[] | select(.kind == "mutex")][0] |
 		.space == "kernel" and .name == "pipe mutex"; "rows: \([.rows[] | {kind, name}])")'
 }
@@ -109,7 +117,7 @@ crowd() { # kind [options of lock…]
 @test "raw tracepoints measure the same" {
 	crowd mutex --attach raw_tp
 	oracle lock-rwlock-writers rwlock --attach raw_tp
-	oracle klock-inode rwsem --kernel --attach raw_tp
+	holder_of klock-inode rwsem --attach raw_tp
 }
 
 @test "in a PID namespace of its own, the holder is the same" {
@@ -131,6 +139,8 @@ crowd() { # kind [options of lock…]
 	check "$T/lock.json" '$truth[0] as $t |
 		([.rows[] | select(.chain[0] == "query \($t.query.tid)")][0].chain // []) as $chain |
 		expect(($chain | length) == 4; "chain: \($chain)"),
+		expect($chain[1] // "" | startswith("mutex chain_second "); "chain: \($chain)"),
+		expect($chain[2] // "" | startswith("mutex chain_first "); "chain: \($chain)"),
 		expect($chain[1] // "" | contains("(worker \($t.worker.tid))"); "chain: \($chain)"),
 		expect($chain[2] // "" | contains("(logger \($t.logger))"); "chain: \($chain)"),
 		expect($chain[3] == "clock_nanosleep"; "chain: \($chain)")' --slurpfile truth "$T/truth.json"

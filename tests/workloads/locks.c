@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * locks crowd KIND [ROUNDS [MS]]: in each round (50) the thread "holder" takes a lock of KIND (mutex,
- * pi, robust, rwlock), WAITERS threads "waiter" want it, and when all of them are blocked it goes on
- * for about MS ms (10): 2/5 on the CPU, 3/5 asleep. Then it lets go, and each has it for next to
- * nothing.
+ * locks crowd KIND [ROUNDS [MS]]: in each round (50) the thread "holder" takes a lock of KIND
+ * (mutex, pi, robust, rwlock), WAITERS threads "waiter" want it, and when all of them are blocked
+ * it goes on for about MS ms (10): 2/5 on the CPU, 3/5 asleep. Then it lets go, and each has it
+ * for next to nothing.
  *
  * locks chain [ROUNDS [MS]]: "query" waits for chain_second, which "worker" has, who waits for
  * chain_first, which "logger" has, who sleeps.
  *
- * locks deadlock [SECONDS]: "ping" and "pong" each have a lock and want the other's. Prints its JSON
- * when they do, and exits after SECONDS (5).
+ * locks deadlock [SECONDS]: "ping" and "pong" each have a lock and want the other's. Prints its
+ * JSON when they do, and exits after SECONDS (5).
  *
- * Prints what it measured as one JSON object. Waiters spin until it is their turn, so each round has
- * one wait of each; how long it was blocked is measured as in waits.h.
+ * Prints what it measured as one JSON object. Waiters spin until it is their turn, so each round
+ * has one wait of each; how long it was blocked is measured as in waits.h.
  */
 #include "workload.h"
 

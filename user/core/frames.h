@@ -15,8 +15,8 @@
 const char **frames__names(struct session *s, uint32_t tgid, uint64_t id);
 
 /*
- * The innermost frame of @names that asks for a lock and is not part of the lock itself: not of the C
- * library, nor of what C++, Rust, Go, Java and Python lock with. NULL if there is none.
+ * The innermost frame of @names that asks for a lock and is not part of the lock itself: not of
+ * the C library, nor of what C++, Rust, Go, Java and Python lock with. NULL if there is none.
  */
 const char *frames__caller(const char *const *names);
 

@@ -149,13 +149,14 @@ static enum dwell_exit lockparts__add_open(struct session *s, struct lockparts *
 	parts->items = all;
 	for (size_t i = 0; i < parts->nwaiting; i++) {
 		const struct lock_waiting *w = &parts->waiting[i];
-		const struct lock_part val = {.count = 1, .ns = w->ns};
+		struct lock_part val = {.count = 1, .ns = w->ns};
 
 		if (w->slot >= s->config.slots || w->ns < s->config.min_ns)
 			continue;
 		all[parts->n++] = (struct lockpart){w->tid, w->slot, PART_WAITER, val};
 		if (w->stack != STACK_NOT_SEEN)
-			all[parts->n++] = (struct lockpart){w->stack, w->slot, PART_WAIT_STACK, val};
+			all[parts->n++] =
+				(struct lockpart){w->stack, w->slot, PART_WAIT_STACK, val};
 		if (w->holder)
 			all[parts->n++] = (struct lockpart){w->holder, w->slot, PART_HOLDER, val};
 	}
@@ -170,8 +171,9 @@ enum dwell_exit lockparts__read(struct session *s, bool open, struct lockparts *
 	*parts = (struct lockparts){0};
 	status = lockparts__keys(s, parts);
 	status = status ?: lockparts__parts(s, parts);
-	status = status ?: object__iterate(&s->object, "waiting", sizeof(struct lock_waiting),
-					   lockparts__on_waiting, &collect);
+	status = status
+			 ?: object__iterate(&s->object, "waiting", sizeof(struct lock_waiting),
+					    lockparts__on_waiting, &collect);
 	if (!status)
 		lockparts__find_holders(s, parts);
 	if (!status && open)
@@ -213,6 +215,9 @@ size_t lockparts__merge(struct lockpart *items, size_t n)
 		}
 		items[out - 1].val.count += items[i].val.count;
 		items[out - 1].val.ns += items[i].val.ns;
+		if (!items[out - 1].val.comm[0])
+			memcpy(items[out - 1].val.comm, items[i].val.comm,
+			       sizeof(items[i].val.comm));
 		for (int state = 0; state < NR_STATES; state++)
 			items[out - 1].val.states[state] += items[i].val.states[state];
 	}

@@ -16,14 +16,14 @@ struct lockpart {
 struct lockparts {
 	struct lockpart *items; /* by slot, part and id */
 	size_t n;
-	struct tally_key *keys; /* of each tally slot; state STATE_NONE: not taken */
+	struct tally_key *keys;       /* of each tally slot; state STATE_NONE: not taken */
 	struct lock_waiting *waiting; /* who waits now */
 	size_t nwaiting;
 };
 
 /*
- * Reads the parts of the epoch that is reported, and takes them out of the map. @open: the waits that
- * go on are added as parts too, since the run is over.
+ * Reads the parts of the epoch that is reported, and takes them out of the map. @open: the waits
+ * that go on are added as parts too, since the run is over.
  */
 enum dwell_exit lockparts__read(struct session *s, bool open, struct lockparts *parts);
 

@@ -206,6 +206,8 @@ static void session__on_seen(struct session *s, const struct thread_seen *seen)
 
 	if (err)
 		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
+	if (s->tool->accepts & NAMES_DATA)
+		datasyms__remember(s->datasyms, seen->tgid);
 }
 
 /* A thread's record of epoch @rec->epoch, from wherever it comes. */
@@ -259,7 +261,8 @@ static enum dwell_exit session__prepare(struct session *s)
 	if (!s->ring)
 		return err__fail("the ring cannot be read: %s", strerror(errno));
 	s->stacks = stacks__new(NULL);
-	if (!s->stacks)
+	s->datasyms = datasyms__new();
+	if (!s->stacks || !s->datasyms)
 		return err__fail("no memory for symbols");
 	return EXIT_OK;
 }
@@ -534,6 +537,7 @@ static void session__free(struct session *s)
 	object__free(&s->object);
 	launch__free(&s->launch);
 	stacks__free(s->stacks);
+	datasyms__free(s->datasyms);
 	for (int i = 0; i < 2; i++)
 		accounts__reset(&s->accounts[i]);
 	arena__reset(&s->arena);

@@ -33,6 +33,7 @@ enum tool_accepts {
 	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
 	ACCEPTS_BY_CPU = 2, /* --by cpu */
 	ACCEPTS_OWN_BY = 4, /* --by is an option of the command's own */
+	NAMES_DATA = 8,     /* names variables: where they lie is read before a process is gone */
 };
 
 /* The kernel side: an ELF object for each way to attach. */

@@ -6,6 +6,7 @@
 #include "base/hist.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "core/datasyms.h"
 #include "core/frames.h"
 #include "core/ident.h"
 #include "core/lockparts.h"
@@ -20,6 +21,7 @@
 #define STATES_SHOWN  4 /* of a holder, in text */
 #define FRAMES_SHOWN  8
 #define DETAILS_SHARE 0.01 /* of the longest row's time: less is in the table only */
+#define DOING_SHARE   0.05 /* of the time with the lock: a shorter wait is not told */
 #define CHAIN_DEPTH   8
 #define CHAIN_SHARE   0.25 /* of a hold: from there on what the holder waited for is followed */
 
@@ -189,7 +191,10 @@ static uint32_t lock__klock_group(uint32_t aux)
 	return CAUSE_KLOCK | (aux & (LCB_F_SPIN | LCB_F_MUTEX | LCB_F_RT | LCB_F_PERCPU)) << 8;
 }
 
-/* The lock that the futex word @key->id is part of: rwlocks wait for two of theirs (see cause.bpf.h). */
+/*
+ * The lock that the futex word @key->id is part of: rwlocks wait for two of theirs (see
+ * cause.bpf.h).
+ */
 static uint64_t lock__addr(const struct tally_key *key)
 {
 	return key->kind == CAUSE_RWLOCK ? key->id - (key->id & 4 ? 12 : 8) : key->id;
@@ -309,14 +314,18 @@ static enum dwell_exit lock__group(struct lock_report *r)
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-static const char *lock__comm(struct session *s, uint32_t tid)
+/* @kept: the name that the kernel side kept, or NULL. */
+static const char *lock__comm(struct session *s, uint32_t tid, const __u64 *kept)
 {
 	const char *known = accounts__comm(session__accounts(s), tid);
-	char comm[THREAD_COMM + 1];
+	char comm[THREAD_COMM + 1] = "";
 
 	if (known)
 		return known;
-	proc__comm(tid, comm);
+	if (kept && kept[0])
+		memcpy(comm, kept, THREAD_COMM);
+	else
+		proc__comm(tid, comm);
 	return arena__printf(&s->arena, "%s", comm);
 }
 
@@ -333,25 +342,62 @@ static const struct lockpart *lock__longest(const struct lock_row *row, enum loc
 	return longest;
 }
 
-/* What the lock is called by itself: the kernel's name for it, the file; NULL if it has no name. */
-static const char *lock__own_name(struct lock_report *r, const struct tally_key *key)
+/* "run queue", told by who spins for it: its address is another for each CPU. */
+static bool lock__is_run_queue(const struct lock_row *row)
 {
-	struct session *s = r->s;
-
-	if (lock__is_kernel(key))
-		return names__klock_class(key->aux);
-	if (key->kind == CAUSE_FLOCK || key->kind == CAUSE_JOIN)
-		return names__cause(&s->object, session__accounts(s), key, 0, &s->arena);
-	return NULL;
+	for (const char **frame = row->wait_stack; frame && *frame; frame++) {
+		if (!strcmp(*frame, "raw_spin_rq_lock_nested") || !strcmp(*frame, "task_rq_lock") ||
+		    !strcmp(*frame, "__task_rq_lock"))
+			return true;
+	}
+	return false;
 }
 
-/* "orders", "mmap_lock", "0x7ffd… in checkout". NULL without memory. */
-static const char *lock__name(struct lock_report *r, const struct tally_key *key, const char *caller)
+static const char *lock__kernel_name(struct lock_report *r, const struct lock_row *row,
+				     const struct tally_key *key)
 {
-	const char *name = lock__own_name(r, key);
+	const char *class = names__klock_class(key->aux);
+	char name[256];
+
+	if (class)
+		return class;
+	if (!datasyms__kernel(key->id, name, sizeof(name)))
+		return arena__printf(&r->s->arena, "%s", name);
+	return row && lock__is_run_queue(row) ? "run queue" : NULL;
+}
+
+/* What the lock is called by itself, or NULL: a variable, the kernel's name for it, a file. */
+static const char *lock__own_name(struct lock_report *r, const struct lock_row *row,
+				  const struct tally_key *key, char *module, size_t module_size)
+{
+	const struct account *account = accounts__find(session__accounts(r->s), key->row);
+	char name[256];
+
+	if (lock__is_kernel(key))
+		return lock__kernel_name(r, row, key);
+	if (key->kind == CAUSE_FLOCK || key->kind == CAUSE_JOIN)
+		return names__cause(&r->s->object, session__accounts(r->s), key, 0, &r->s->arena);
+	if (!account || datasyms__user(r->s->datasyms, account->tgid, lock__addr(key), name,
+				       sizeof(name), module, module_size))
+		return NULL;
+	return arena__printf(&r->s->arena, "%s", name);
+}
+
+/*
+ * "orders", "mmap_lock"; without a name "0x7ffd… in checkout", by who waited, or by the module that
+ * it lies in. @row: NULL if there is none. NULL without memory.
+ */
+static const char *lock__name(struct lock_report *r, const struct lock_row *row,
+			      const struct tally_key *key)
+{
+	char module[256] = "";
+	const char *name = lock__own_name(r, row, key, module, sizeof(module));
+	const char *caller = row ? row->caller : NULL;
 
 	if (name)
 		return name;
+	if (!caller && *module)
+		caller = module;
 	return arena__printf(&r->s->arena, caller ? "0x%llx in %s" : "0x%llx",
 			     (unsigned long long)lock__addr(key), caller);
 }
@@ -407,6 +453,7 @@ static int lock__compare_waiters(const void *a, const void *b)
 static void lock__doing(struct lock_report *r, const struct lock_row *row, struct lock_holder *h)
 {
 	struct session *s = r->s;
+	const struct tally_key *key;
 
 	for (size_t i = 0; i < row->nparts; i++) {
 		const struct lockpart *p = &row->parts[i];
@@ -415,18 +462,21 @@ static void lock__doing(struct lock_report *r, const struct lock_row *row, struc
 		if (p->part != PART_DOING || p->id >> 32 != h->tid || p->val.ns <= h->doing_ns ||
 		    slot >= s->config.slots || r->parts.keys[slot].state == STATE_NONE)
 			continue;
+		key = &r->parts.keys[slot];
 		h->doing_ns = p->val.ns;
-		h->doing = names__cause(&s->object, session__accounts(s), &r->parts.keys[slot], 0,
-					&s->arena);
+		if ((double)h->doing_ns < DOING_SHARE * (double)h->total_ns)
+			continue;
+		h->doing = lock__is_lock(key) ? arena__printf(&s->arena, "%s %s", lock__kind(key),
+							      lock__name(r, NULL, key))
+					      : names__cause(&s->object, session__accounts(s), key,
+							     0, &s->arena);
 	}
 }
 
 static enum dwell_exit lock__holders(struct lock_report *r, struct lock_row *row)
 {
-	struct lock_holder *holders =
-		arena__array(&r->s->arena, row->nparts + 1, sizeof(*holders));
-	struct lock_waiter *waiters =
-		arena__array(&r->s->arena, row->nparts + 1, sizeof(*waiters));
+	struct lock_holder *holders = arena__array(&r->s->arena, row->nparts + 1, sizeof(*holders));
+	struct lock_waiter *waiters = arena__array(&r->s->arena, row->nparts + 1, sizeof(*waiters));
 	size_t nholders = 0, nwaiters = 0;
 	uint64_t all = 0;
 
@@ -439,13 +489,13 @@ static enum dwell_exit lock__holders(struct lock_report *r, struct lock_row *row
 		if (p->part == PART_WAITER) {
 			all += p->val.ns;
 			waiters[nwaiters++] = (struct lock_waiter){
-				tid, lock__comm(r->s, tid), p->val.count, p->val.ns};
+				tid, lock__comm(r->s, tid, p->val.comm), p->val.count, p->val.ns};
 		} else if (p->part == PART_HOLDER) {
 			struct lock_holder *h = &holders[nholders++];
 			uint64_t known = 0;
 
 			*h = (struct lock_holder){.tid = tid,
-						  .comm = lock__comm(r->s, tid),
+						  .comm = lock__comm(r->s, tid, p->val.comm),
 						  .count = p->val.count,
 						  .total_ns = p->val.ns};
 			memcpy(h->states, p->val.states, sizeof(h->states));
@@ -633,7 +683,7 @@ static const char *lock__verdict(struct lock_report *r)
 			str__append(text, sizeof(text), &len,
 				    "%s%s (%u) waits for %s %s, which %s (%u) has",
 				    at == w ? "" : "; ", at->comm, at->tid, lock__kind(key),
-				    lock__name(r, key, NULL), next->comm, next->tid);
+				    lock__name(r, NULL, key), next->comm, next->tid);
 			at = next;
 		} while (at != w);
 	}
@@ -704,8 +754,8 @@ static void lock__chain_line(struct lock_report *r, const struct lock_row *row, 
 /* @most: ns of the row with most. */
 static enum dwell_exit lock__details(struct lock_report *r, struct lock_row *row, uint64_t most)
 {
-	const char **lines = arena__array(&r->s->arena, HOLDERS_SHOWN + 2 * FRAMES_SHOWN + 4,
-					  sizeof(*lines));
+	const char **lines =
+		arena__array(&r->s->arena, HOLDERS_SHOWN + 2 * FRAMES_SHOWN + 4, sizeof(*lines));
 	const struct lock_holder *h = row->holders.items;
 	char text[512], states[160], total[16];
 	size_t n = 0;
@@ -728,8 +778,9 @@ static enum dwell_exit lock__details(struct lock_report *r, struct lock_row *row
 	/* Small ones are in the table. */
 	if ((double)row->total_ns < DETAILS_SHARE * (double)most)
 		return EXIT_OK;
-	row->title = arena__printf(&r->s->arena, "%s%s %s: %s", row->space[0] == 'k' ? "kernel " : "",
-				   row->kind, row->name, total);
+	row->title =
+		arena__printf(&r->s->arena, "%s%s %s: %s", row->space[0] == 'k' ? "kernel " : "",
+			      row->kind, row->name, total);
 	if (r->options->hist)
 		row->shown_hist = row->hist;
 	return row->title ? EXIT_OK : err__fail("no memory for the report");
@@ -782,14 +833,14 @@ static enum dwell_exit lock__describe(struct lock_report *r, struct lock_row *ro
 	status = status ?: lock__holders(r, row);
 	if (status)
 		return status;
-	row->name = lock__name(r, key, row->caller);
+	row->name = lock__name(r, row, key);
 	switch ((enum lock_by)r->options->by) {
 	case LOCK_BY_CALLER:
 		row->name = row->caller ?: row->name;
 		break;
 	case LOCK_BY_HOLDER:
 		row->name = arena__printf(&r->s->arena, "%s (%llu)",
-					  lock__comm(r->s, (uint32_t)row->id),
+					  lock__comm(r->s, (uint32_t)row->id, NULL),
 					  (unsigned long long)row->id);
 		break;
 	default:
@@ -799,8 +850,7 @@ static enum dwell_exit lock__describe(struct lock_report *r, struct lock_row *ro
 	return row->name && row->holder ? EXIT_OK : err__fail("no memory for the report");
 }
 
-static enum dwell_exit lock__snapshot(struct session *s, const void *options,
-				      struct report *report)
+static enum dwell_exit lock__snapshot(struct session *s, const void *options, struct report *report)
 {
 	struct lock_report r = {.s = s, .options = options};
 	bool last = s->reported >= s->object.window->last;
@@ -842,7 +892,7 @@ const struct tool tool_lock = {
 		    "  dwell lock --folded -p 4242 >out   for a flame graph\n",
 	.object = &lock_object,
 	.shape = SHAPE_DETAILS,
-	.accepts = ACCEPTS_STACKS | ACCEPTS_OWN_BY,
+	.accepts = ACCEPTS_STACKS | ACCEPTS_OWN_BY | NAMES_DATA,
 	.options = lock_option_table,
 	.options_size = sizeof(struct lock_options),
 	.columns = lock_columns,
