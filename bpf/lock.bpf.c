@@ -73,35 +73,40 @@ __noinline int part__add(u64 at, u64 id, u64 ns, u64 comm0, u64 comm1)
 	return 0;
 }
 
-/* What each wait has whatever rows are of: @slot is the row's. */
-static __noinline void lock__charge(struct clock *clk, u32 slot, u64 ns)
+/* What the wait in the scratch space has whatever rows are of: @slot is the row's. */
+__noinline int lock__charge(u32 slot, u64 ns)
 {
-	part__add(PART(slot, PART_WAITER), clk->wait.tid, ns, clk->wait.comm[0], clk->wait.comm[1]);
-	if (clk->wait.stack != STACK_NOT_SEEN)
-		part__add(PART(slot, PART_WAIT_STACK), clk->wait.stack, ns, 0, 0);
-	if (slot != clk->wait.slot)
-		part__add(PART(slot, PART_LOCK), clk->wait.slot, ns, 0, 0);
+	struct holder_scratch *s = holder__scratch();
+
+	if (!s)
+		return 0;
+	part__add(PART(slot, PART_WAITER), s->wait.tid, ns, s->wait.comm[0], s->wait.comm[1]);
+	if (s->wait.stack != STACK_NOT_SEEN)
+		part__add(PART(slot, PART_WAIT_STACK), s->wait.stack, ns, 0, 0);
+	if (slot != s->wait.slot)
+		part__add(PART(slot, PART_LOCK), s->wait.slot, ns, 0, 0);
+	return 0;
 }
 
-/* With --by holder a row is of a thread that has locks: a tally of the parts of waits. */
-static __always_inline u32 lock__holder_slot(struct clock *clk, u32 tid)
+/*
+ * @ns of the wait in the scratch space were @tid's. With --by holder its row is a tally of such
+ * parts of waits. The slot that the part belongs to.
+ */
+static __always_inline u32 lock__charge_holder(const struct holder_scratch *s, u32 tid, u64 ns,
+					       const u64 comm[2])
 {
 	struct tally_key key = {
-		.row = clk->row, .id = tid, .kind = CAUSE_TASK, .syscall = SYSCALL_NONE};
+		.row = s->row, .id = tid, .kind = CAUSE_TASK, .syscall = SYSCALL_NONE};
 	bool fresh = false;
+	u32 slot = s->slot;
 
-	return tally__slot(&key, &fresh);
-}
-
-/* @ns of a wait were @tid's. */
-static __always_inline void lock__charge_holder(struct clock *clk, u32 tid, u64 ns, u32 slot)
-{
-	u32 epoch = window.epoch;
-
-	if (config.lock_by != LOCK_BY_HOLDER)
-		return;
-	tally__add(slot, epoch, ns, ns);
-	lock__charge(clk, slot, ns);
+	if (config.lock_by == LOCK_BY_HOLDER) {
+		slot = tally__slot(&key, &fresh);
+		tally__add(slot, window.epoch, ns, ns);
+		lock__charge(slot, ns);
+	}
+	part__add(PART(slot, PART_HOLDER), tid, ns, comm[0], comm[1]);
+	return slot;
 }
 
 /*
@@ -129,28 +134,38 @@ __noinline int lock__charge_states(u32 slot, u32 tid, u32 cause, u32 state)
 	return 0;
 }
 
-/* The part of a wait that hold @hold has: from @from to @to. */
-static __always_inline void lock__charge_hold(struct clock *clk, struct lock_hold *hold, u64 from,
-					      u64 to)
+/*
+ * Hold @at of the lock has the wait in the scratch space from @from to @to. A global function of
+ * scalars for the verifier's sake: it would go through all of it for each of the holds.
+ */
+__noinline int lock__charge_hold(u64 row, u64 addr, u32 at, u64 from, u64 to)
 {
-	u32 slot = clk->slot, tid = hold->tid;
-	bool whole = from == hold->since;
+	struct lock_key key = {.row = row, .addr = addr};
+	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
+	struct holder_scratch *s = holder__scratch();
+	struct lock_hold *hold;
+	bool whole;
+	u32 slot;
 
-	if (config.lock_by == LOCK_BY_HOLDER) {
-		slot = lock__holder_slot(clk, tid);
-		lock__charge_holder(clk, tid, to - from, slot);
-	}
-	part__add(PART(slot, PART_HOLDER), tid, to - from, hold->comm[0], hold->comm[1]);
+	if (!log || !s)
+		return 0;
+	hold = lock_log__hold(log, at);
+	whole = from == hold->since;
+	slot = lock__charge_holder(s, hold->tid, to - from, hold->comm);
 	if (!(hold->states & HOLD_END))
-		return;
-	if (whole ? hold->states & HOLD_BEGIN : clk->wait.snap_of == tid) {
-		if (hold__spent(whole ? hold->begin : clk->wait.snap, hold->end))
-			lock__charge_states(slot, tid, hold->doing, hold->doing_state);
-	}
+		return 0;
+	if (whole && (hold->states & HOLD_BEGIN))
+		hold__spent(s, hold->begin, hold->end);
+	else if (!whole && s->wait.snap_of == hold->tid)
+		hold__spent(s, s->wait.snap, hold->end);
+	else
+		return 0;
+	lock__charge_states(slot, hold->tid, hold->doing, hold->doing_state);
+	return 0;
 }
 
-/* Divides the wait that ends at @now among the holds that it overlaps. */
-static __noinline void lock__charge_holds(struct clock *clk, struct lock_log *log, u64 since,
+/* Divides the wait from @since to @now among the holds that it overlaps. */
+static __noinline void lock__charge_holds(struct lock_log *log, u64 row, u64 addr, u64 since,
 					  u64 now)
 {
 	u32 at = log->at;
@@ -165,7 +180,7 @@ static __noinline void lock__charge_holds(struct clock *clk, struct lock_log *lo
 			end = hold->until;
 		from = clock__later(hold->since, since);
 		if (from < end && hold->tid)
-			lock__charge_hold(clk, hold, from, end);
+			lock__charge_hold(row, addr, at & (LOCK_HOLDS - 1), from, end);
 		if (from == since)
 			return;
 		end = from;
@@ -322,42 +337,42 @@ static __always_inline bool lock__wakes_futex(struct task_struct *task)
 	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
 }
 
-/* @waiter is woken by the current thread. */
+/* The thread of @clk is woken by @waker, the current thread. */
 static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task_struct *waker,
 				       u64 now)
 {
 	u64 since = clock__later(clk->wait.since, window.run_start);
-	bool kernel = clk->state == STATE_KLOCK, released;
-	u64 ns = clock__span(since, now), stack, comm[2];
-	u32 by = FIELD(waker, pid), slot = clk->slot;
+	u64 ns = clock__span(since, now), comm[2];
+	struct holder_scratch *s = holder__scratch();
 	struct lock_log *log = NULL;
+	u32 by = FIELD(waker, pid);
+	bool released;
 
-	if (!window.epoch || window.epoch > window.last || ns < config.min_ns)
+	if (!s || !window.epoch || window.epoch > window.last || ns < config.min_ns)
 		return;
+	s->wait = clk->wait;
+	s->row = clk->row;
+	s->slot = clk->slot;
 	/* A time-out or a signal wakes too, in whatever context. */
 	released = by && by != clk->wait.tid && (!lock__is_futex(clk) || lock__wakes_futex(waker));
-	if (config.lock_by != LOCK_BY_HOLDER)
-		lock__charge(clk, slot, ns);
-	if (released && config.lock_by != LOCK_BY_HOLDER) {
-		stack = lock__stack(ctx, kernel);
-		part__add(PART(slot, PART_RELEASE_STACK), stack, ns, 0, 0);
-	} else if (!released) {
-		part__add(PART(slot, PART_UNRELEASED), 0, ns, 0, 0);
+	if (config.lock_by != LOCK_BY_HOLDER) {
+		lock__charge(clk->slot, ns);
+		if (released)
+			part__add(PART(clk->slot, PART_RELEASE_STACK),
+				  lock__stack(ctx, clk->state == STATE_KLOCK), ns, 0, 0);
+		else
+			part__add(PART(clk->slot, PART_UNRELEASED), 0, ns, 0, 0);
 	}
 	if (clk->wait.log)
 		log = lock_log__take(lock__log_row(clk), clk->wait.addr, false);
 	if (log) {
 		if (released)
 			lock_log__released(log, by, clk->wait.tid, clk->wait.since, now);
-		lock__charge_holds(clk, log, since, now);
+		lock__charge_holds(log, lock__log_row(clk), clk->wait.addr, since, now);
 		lock_log__give(log);
 	} else if (released) {
-		if (config.lock_by == LOCK_BY_HOLDER) {
-			slot = lock__holder_slot(clk, by);
-			lock__charge_holder(clk, by, ns, slot);
-		}
 		compat__comm(waker, comm);
-		part__add(PART(slot, PART_HOLDER), by, ns, comm[0], comm[1]);
+		lock__charge_holder(s, by, ns, comm);
 	}
 }
 

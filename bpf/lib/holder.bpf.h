@@ -122,9 +122,13 @@ static __always_inline void holder__died(struct clock *clk)
 /* ---- reading another thread's clock ---- */
 
 struct holder_scratch {
-	struct clock clk;     /* as it was read */
-	u64 ns[NR_STATES];    /* clock__read() of each state */
-	u64 spent[NR_STATES]; /* hold__spent() */
+	struct clock clk;      /* as it was read */
+	u64 ns[NR_STATES];     /* clock__read() of each state */
+	u64 spent[NR_STATES];  /* hold__spent() */
+	struct lock_wait wait; /* of the waiter whose wait is divided among holders, … */
+	u64 row;               /* …its clock's row… */
+	u32 slot;              /* …and slot */
+	u32 pad;
 };
 
 struct {
@@ -134,6 +138,13 @@ struct {
 	__type(value, struct holder_scratch);
 } holder_scratches SEC(".maps");
 
+static __always_inline struct holder_scratch *holder__scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&holder_scratches, &zero);
+}
+
 /*
  * The clock of thread @tid at @now into the scratch space of this CPU; NULL if it is not watched or
  * just being turned. The space is good until the next call: interrupts are off in all callers.
@@ -142,9 +153,9 @@ static __noinline struct holder_scratch *holder__read(u32 tid, u64 now)
 {
 	struct thread_ref *ref = thread_ref__get(0, tid);
 	struct holder_scratch *s;
-	u32 zero = 0, state;
+	u32 state;
 
-	s = bpf_map_lookup_elem(&holder_scratches, &zero);
+	s = holder__scratch();
 	if (!s || !ref || !tid)
 		return NULL;
 	/* Turning takes some ns: the second time it is done. */
@@ -264,11 +275,10 @@ static __noinline void hold__begin(struct lock_hold *hold, u32 tid, u64 now)
 static __always_inline void hold__begin_late(struct lock_hold *hold, u32 tid, u64 now)
 {
 	struct holder_scratch *s;
-	u32 zero = 0;
 	u64 state;
 
 	hold__begin(hold, tid, now);
-	s = bpf_map_lookup_elem(&holder_scratches, &zero);
+	s = holder__scratch();
 	if (!hold->states || !s)
 		return;
 	state = s->clk.state & STATE_MASK;
@@ -312,14 +322,23 @@ static __always_inline struct lock_hold *lock_log__waits(struct lock_log *log, u
 							 u32 waiter, u64 now)
 {
 	struct lock_hold *hold = lock_log__hold(log, log->at);
+	struct lock_hold *before = lock_log__hold(log, log->at - 1);
 	bool open = hold->since && !hold->until;
 
 	if (!owner) {
-		/* It can't be its own: that was its turn before. */
 		if (open && hold->tid != waiter)
 			return hold;
-		if (open)
-			hold->until = hold->since;
+		if (!open)
+			return lock_log__push(log, 0, now, true);
+		/*
+		 * It was woken for the lock, and did not get it. Likely who let it go has taken it
+		 * again; whose release it is tells in the end.
+		 */
+		if (before->until && before->tid != waiter) {
+			hold__begin_late(hold, before->tid, now);
+			return hold;
+		}
+		hold->until = hold->since;
 		return lock_log__push(log, 0, now, true);
 	}
 	if (open && hold->tid == owner) {
@@ -366,19 +385,12 @@ static __always_inline u64 hold__minus(u64 a, u64 b)
 	return d & ~(u64)((s64)d >> 63);
 }
 
-/* Between two readings of a clock, into this CPU's scratch space; NULL if there is none. */
-static __always_inline u64 *hold__spent(const u64 *from, const u64 *to)
+/* Between two readings of a clock. */
+static __always_inline void hold__spent(struct holder_scratch *s, const u64 *from, const u64 *to)
 {
-	struct holder_scratch *s;
-	u32 zero = 0;
-
-	s = bpf_map_lookup_elem(&holder_scratches, &zero);
-	if (!s)
-		return NULL;
 #pragma unroll
 	for (int i = 0; i < NR_STATES; i++)
 		s->spent[i] = hold__minus(to[i], from[i]);
-	return s->spent;
 }
 
 #endif

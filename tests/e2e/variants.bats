@@ -17,11 +17,14 @@ loads() {
 }
 
 each() { # variant
-	local command options
+	local command options rows
 
 	start_sleeper sleep
 	for command in $(commands); do
-		for options in "-a" "-p $PID" "-p $PID,$$" "-t $PID" "-c sleeper" "--kthreads" "--min 1ms" "--by thread" "--by comm" "--by cgroup" "--max-entries 16"; do
+		# rows of other things than the others'
+		rows=("--by thread" "--by comm" "--by cgroup")
+		[ "$command" != lock ] || rows=("--by caller" "--by task" "--by holder" --events)
+		for options in "-a" "-p $PID" "-p $PID,$$" "-t $PID" "-c sleeper" "--kthreads" "--min 1ms" "--max-entries 16" "${rows[@]}"; do
 			# shellcheck disable=SC2086 # options are words
 			loads "$1" "$command" $options
 		done

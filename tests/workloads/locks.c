@@ -299,7 +299,7 @@ static void *deadlock__ping(void *arg)
 	struct locks *l = arg;
 
 	prctl(PR_SET_NAME, "ping");
-	l->member[0].tid = workload__tid();
+	atomic_store(&l->member[0].tid, workload__tid());
 	pthread_mutex_lock(&chain_first);
 	while (!atomic_load(&l->member[1].done))
 		sched_yield();
@@ -312,10 +312,12 @@ static void *deadlock__pong(void *arg)
 	struct locks *l = arg;
 
 	prctl(PR_SET_NAME, "pong");
-	l->member[1].tid = workload__tid();
+	while (!atomic_load(&l->member[0].tid))
+		workload__sleep(100000);
+	atomic_store(&l->member[1].tid, workload__tid());
 	pthread_mutex_lock(&chain_second);
 	atomic_store(&l->member[1].done, 1);
-	while (!atomic_load(&l->member[0].tid) || !member__is_blocked(&l->member[0]))
+	while (!member__is_blocked(&l->member[0]))
 		workload__sleep(100000);
 	pthread_mutex_lock(&chain_first);
 	return NULL;
@@ -325,9 +327,11 @@ static void deadlock__run(struct locks *l, uint64_t seconds)
 {
 	workload__pth(pthread_create(&l->member[0].thread, NULL, deadlock__ping, l), "ping");
 	workload__pth(pthread_create(&l->member[1].thread, NULL, deadlock__pong, l), "pong");
-	while (!atomic_load(&l->member[1].tid) || !member__is_blocked(&l->member[0]))
+	while (!atomic_load(&l->member[1].done) || !member__is_blocked(&l->member[0]) ||
+	       !member__is_blocked(&l->member[1]))
 		workload__sleep(100000);
-	workload__sleep(50 * WORKLOAD_MSEC);
+	/* They sleep on nothing but their locks, but pong between two looks at ping. */
+	workload__sleep(100 * WORKLOAD_MSEC);
 	printf("{\"pid\":%d,\"ping\":%d,\"pong\":%d}\n", (int)getpid(), (int)l->member[0].tid,
 	       (int)l->member[1].tid);
 	fflush(stdout);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libiberty/demangle.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,15 @@ static bool elf__find(int fd, const Elf64_Shdr *table, uint64_t vaddr, Elf64_Sym
 	return false;
 }
 
+/* The name as people write it (C++, Rust). */
+static void elf__present(const char *symbol, char *name, size_t size)
+{
+	char *demangled = cplus_demangle(symbol, DMGL_AUTO);
+
+	str__printable(name, size, demangled ?: symbol, 0);
+	free(demangled);
+}
+
 /* Looks in .symtab and .dynsym, whichever comes first. */
 static int elf__name(int fd, const Elf64_Ehdr *header, uint64_t vaddr, char *name, size_t size)
 {
@@ -233,7 +243,7 @@ static int elf__name(int fd, const Elf64_Ehdr *header, uint64_t vaddr, char *nam
 		if (got <= 0)
 			continue;
 		text[got] = '\0';
-		str__printable(name, size, text, 0);
+		elf__present(text, name, size);
 		if (vaddr != symbol.st_value) {
 			size_t len = strlen(name);
 

@@ -255,6 +255,8 @@ static enum dwell_exit session__prepare(struct session *s)
 	session__configure(s, &sizes);
 	status = object__load(&s->object, s->tool->object, (enum object_attach)s->run.attach,
 			      s->run.btf, &s->config, &sizes, &s->run.target.ids);
+	if (!status && s->tool->loaded)
+		status = s->tool->loaded(s, s->tool_options);
 	if (status)
 		return status;
 	s->ring = ring_buffer__new(object__map_fd(&s->object, "ring"), session__on_record, s, NULL);

@@ -93,6 +93,11 @@ struct tool {
 
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
+	/*
+	 * Once everything is loaded: says what this kernel lacks for it, or EXIT_UNSUPPORTED; may
+	 * be NULL.
+	 */
+	enum dwell_exit (*loaded)(const struct session *s, const void *options);
 	/* Fills the rest of @report, which has its totals, from the epoch that ended. */
 	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
 };

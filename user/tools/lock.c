@@ -874,6 +874,21 @@ static enum dwell_exit lock__snapshot(struct session *s, const void *options, st
 	return status;
 }
 
+/* The kernel's own locks need its tracepoints (ee042be16cb4, 5.19). */
+static enum dwell_exit lock__loaded(const struct session *s, const void *arg)
+{
+	const struct lock_options *options = arg;
+	static const char without[] =
+		"this kernel does not tell of its own locks (Linux 5.19 does)";
+
+	if (s->object.contention || (options->user && !options->kernel))
+		return EXIT_OK;
+	if (options->kernel && !options->user)
+		return err__unsupported("%s: --user works", without);
+	log__note("%s: only those of user space are seen", without);
+	return EXIT_OK;
+}
+
 static const struct tool_object lock_object = {
 	.name = "lock",
 	.btf = lock_btf__elf_bytes,
@@ -904,5 +919,6 @@ const struct tool tool_lock = {
 	.details_offset = offsetof(struct lock_row, details),
 	.hist_offset = offsetof(struct lock_row, shown_hist),
 	.configure = lock__configure,
+	.loaded = lock__loaded,
 	.snapshot = lock__snapshot,
 };
