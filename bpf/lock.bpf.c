@@ -440,9 +440,20 @@ static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 st
 	tally__add(slot, epoch, inside, total);
 	part__add(PART(slot, PART_WAITER), clk->wait.tid, total, clk->wait.comm[0],
 		  clk->wait.comm[1]);
-	part__add(PART(slot, PART_WAIT_STACK), stack, total, 0, 0);
+	if (stack != STACK_NOT_SEEN)
+		part__add(PART(slot, PART_WAIT_STACK), stack, total, 0, 0);
 	if (slot != of)
 		part__add(PART(slot, PART_LOCK), of, total, 0, 0);
+}
+
+#define SPIN_STACKS 8 /* one of so many, since a stack costs more than most spins */
+
+static __always_inline u64 lock__spin_stack(void *ctx)
+{
+	if (!config.kernel_stacks ||
+	    (config.lock_by != LOCK_BY_CALLER && bpf_get_prandom_u32() & (SPIN_STACKS - 1)))
+		return STACK_NOT_SEEN;
+	return (u64)STACK_NONE << 32 | stack__id(ctx, 0);
 }
 
 /* The same lock again: it spun in vain, and now sleeps. */
@@ -460,7 +471,7 @@ static __always_inline void sched__contends(void *ctx, struct clock *clk, struct
 	i = w->spins & 1;
 	barrier_var(i);
 	i &= 1;
-	w->spin[i].stack = lock__stack(ctx, true);
+	w->spin[i].stack = lock__spin_stack(ctx);
 	w->spin[i].lock = lock;
 	w->spin[i].flags = flags;
 	w->spin[i].since = bpf_ktime_get_ns();

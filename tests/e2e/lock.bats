@@ -198,6 +198,56 @@ crowd() { # kind [options of lock…]
 			($t.waiters | map(.total_ns) | add) * 1.03)' --slurpfile truth "$T/truth.json"
 }
 
+# Two threads of a program that is given on stdin contend on one lock; where they do is named.
+contend() { # compiler's arguments…
+	"$@" >"$T/compile" 2>&1 || fail_with "$* fails:" "$T/compile"
+	dwell lock --json --user -o "$T/lock.json" -- "$T/program" >"$T/out" 2>"$T/err"
+	check "$T/lock.json" '[.rows[] | select(.kind == "mutex")] | max_by(.total_ns) |
+		expect(.count >= 20 and .caller == "place_order"; "caller \(.caller), \(.count) waits: \(.wait_stack)"),
+		expect(.name | contains("ORDER_BOOK"); "the lock is called \(.name)"),
+		expect([.holders[].share] | total >= 0.9; "holders: \(.holders)")'
+}
+
+@test "C++: std::mutex and where it is locked" {
+	need g++
+	cat >"$T/program.cc" <<-END
+		#include <chrono>
+		#include <mutex>
+		#include <thread>
+		std::mutex ORDER_BOOK;
+		void place_order() {
+			std::lock_guard<std::mutex> guard(ORDER_BOOK);
+			std::this_thread::sleep_for(std::chrono::milliseconds(5));
+		}
+		void work() { for (int i = 0; i < 40; i++) place_order(); }
+		int main() { std::thread a(work), b(work); a.join(); b.join(); }
+	END
+	contend g++ -O0 -fno-omit-frame-pointer -pthread -o "$T/program" "$T/program.cc"
+}
+
+@test "Rust: std::sync::Mutex and where it is locked" {
+	need rustc
+	cat >"$T/program.rs" <<-END
+		use std::{sync::Mutex, thread, time::Duration};
+		static ORDER_BOOK: Mutex<u64> = Mutex::new(0);
+		#[no_mangle]
+		#[inline(never)]
+		pub extern "C" fn place_order() {
+			let mut orders = ORDER_BOOK.lock().unwrap();
+			*orders += 1;
+			thread::sleep(Duration::from_millis(5));
+		}
+		fn work() { for _ in 0..40 { place_order(); thread::yield_now(); } }
+		fn main() {
+			let a = thread::spawn(work);
+			let b = thread::spawn(work);
+			a.join().unwrap();
+			b.join().unwrap();
+		}
+	END
+	contend rustc -C force-frame-pointers=yes -C debuginfo=1 -o "$T/program" "$T/program.rs"
+}
+
 @test "--min leaves out short waits" {
 	measure lock-mutex --user --min 1s
 	check "$T/lock.json" 'expect(.rows == []; "rows: \(.rows)")'
