@@ -186,6 +186,11 @@ $(B)/tests/vm/load: tests/vm/load.c $(LOAD_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_object__load,--wrap=libbpf_set_print \
 		$(LDFLAGS) -o $@ $< $(LOAD_OBJ) $(LIBS) $(LDLIBS)
 
+$(B)/tests/bench/measure: tests/bench/measure.c | $(B)/.checked
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARN) -MMD -MP $(DEP) $(LDFLAGS) -o $@ $< \
+		$(LIBS) $(LDLIBS)
+
 # All the types of vmlinux/ as BTF, whether a program uses them or not.
 $(B)/tests/vmlinux.o: $(wildcard vmlinux/*.h) tools/btf-of | $(B)/.checked
 	$(call say,BTF,$@)
@@ -197,7 +202,7 @@ $(B)/tools/check-vmlinux: tools/check-vmlinux.c | $(B)/.checked
 
 # ---- targets for people --------------------------------------------------------------------------
 
-.PHONY: demo check unit bpf-tests e2e vm lint format check-vmlinux install clean help
+.PHONY: demo check unit bpf-tests e2e vm bench bench-deps lint format check-vmlinux install clean help
 
 # -j as it was asked for, or one job per CPU.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
@@ -230,6 +235,13 @@ e2e: all $(WORKLOADS)
 vm: all $(WORKLOADS) $(B)/tests/vm/load
 	$(GIVE_BACK)
 	@tests/vm/run $(KERNEL)
+
+bench: all $(WORKLOADS) $(B)/tests/bench/measure
+	$(GIVE_BACK)
+	@tests/bench/run $(ROUNDS)
+
+bench-deps:
+	@tools/install-deps bench
 
 lint: $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 	@tests/run $@
@@ -269,6 +281,7 @@ help:
 	@echo 'sudo make bpf-tests BPF library tests                 } only that'
 	@echo 'sudo make e2e       whole commands on real workloads  } file'
 	@echo 'sudo make vm        the same on other kernels, in VMs } KERNEL=6.1: one'
+	@echo 'sudo make bench     dwell beside its peers            } QUESTION=, WORK=, ROUNDS='
 	@echo 'make lint           rules of the source tree          }'
 	@echo 'make format         clang-format on all C files'
 	@echo 'make check-vmlinux  vmlinux/ against the running kernel'

@@ -87,6 +87,7 @@ enum prog_id {
 	PROG_WAKEUP,
 	PROG_NEWTASK,
 	PROG_CONTENTION,
+	PROG_EXIT,
 	NR_PROGS,
 };
 

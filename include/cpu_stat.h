@@ -13,6 +13,8 @@
 struct cpu_stat {
 	__u64 events[NR_PROGS]; /* times that each program ran */
 	__u64 loss[NR_LOSSES];
+	__u64 ending; /* threads with a clock that began to exit… */
+	__u64 ended;  /* …and those of them that left their CPU for good */
 };
 
 #endif

@@ -9,6 +9,7 @@
 	X(LOSS_NAME_FULL, "name_full", "names of files or sockets not kept (--max-entries)")       \
 	X(LOSS_THREAD, "thread", "threads that could not be watched: no memory for their clock")   \
 	X(LOSS_RING_FULL, "ring_full", "threads that ended and could not be reported")             \
+	X(LOSS_LATE, "late", "threads that ended just when the report was made")                   \
 	X(LOSS_TORN, "torn", "threads that changed state too often to be read")                    \
 	X(LOSS_STACK_COLLISION, "stack_collision", "stacks lost to another with the same hash")    \
 	X(LOSS_STACK_FAULT, "stack_fault", "stacks that could not be read")                        \

@@ -16,6 +16,8 @@ enum thread_flags {
 	THREAD_PARTIAL = 2, /* goes on under another row: its command or cgroup changed */
 	THREAD_OPEN = 4,    /* its last segment was still open at the epoch's end */
 	THREAD_TORN = 8,    /* it changed state whenever it was read: nothing else is set */
+	THREAD_ENDING = 16, /* it is exiting, and has not left its CPU for good yet */
+	THREAD_TAKEN = 32,  /* its account was handed over before: only the flags are set */
 };
 
 struct thread_rec {

@@ -33,7 +33,8 @@ static int main__help(void)
 	     "Usage: dwell COMMAND [OPTION…] [-- PROGRAM ARG…]\n\nCommands:");
 	for (size_t i = 0; i < NR_TOOLS; i++)
 		printf("  %-8s %s\n", tools[i]->name, tools[i]->summary);
-	puts("\n`dwell COMMAND --help` lists a command's options; `man dwell` explains.");
+	puts("\n`dwell COMMAND --help` lists a command's options; `man dwell` explains; "
+	     "`dwell --version`\ntells which dwell this is.");
 	return main__finish();
 }
 

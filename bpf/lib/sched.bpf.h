@@ -89,6 +89,26 @@ static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *t
 	sched__woken(clk, &seg);
 }
 
+static __always_inline void sched__ended(struct clock *clk)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+
+	if (!stat || !clk->ending)
+		return;
+	clk->ending = 0;
+	__sync_fetch_and_add(&stat->ended, 1);
+}
+
+/*
+ * Is @prev, which did not lose its CPU, going to sleep? Not if a signal was pending: __schedule()
+ * then lets it run on, but up to 6.12 tells the hook what it had in mind. Nobody else may make it
+ * TASK_RUNNING before the hook is over.
+ */
+static __always_inline bool sched__sleeps(struct task_struct *prev, u32 task_state)
+{
+	return task_state != TASK_RUNNING && compat__task_state(prev) != TASK_RUNNING;
+}
+
 static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
 				       u32 task_state, u64 now)
 {
@@ -109,7 +129,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	if (likely(watched)) {
 		sched__check_row(clk, prev, now);
 		state = STATE_PREEMPT;
-		if (!preempted && task_state != TASK_RUNNING)
+		if (!preempted && sched__sleeps(prev, task_state))
 			state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
 	}
 	clock__turn(clk, state, now, &seg);
@@ -117,6 +137,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 		sched__left(ctx, clk, prev);
 	} else if (dead) {
 		emit__exit(clk, prev);
+		sched__ended(clk);
 		sched__died(clk, prev);
 		clock__free(prev);
 	}
@@ -132,10 +153,15 @@ static __always_inline void sched__in(struct task_struct *next, u64 now)
 	clk = clock__get(next);
 	if (!clk)
 		return;
-	/* No hook saw it leave the CPU: how long it ran is not known. */
+	/*
+	 * No hook saw it leave the CPU: how long it ran is not known. Or none saw it woken: how
+	 * long it waited for the CPU is not known.
+	 */
 	if (unlikely(clk->state == STATE_CPU)) {
 		loss__count(LOSS_MISSED);
 		clk->state = STATE_OTHER;
+	} else if (unlikely(clk->state > STATE_PREEMPT)) {
+		loss__count(LOSS_MISSED);
 	}
 	clock__turn(clk, filter__holds(next) ? STATE_CPU : STATE_NONE, now, &seg);
 	sched__runs(clk, &seg, now);
@@ -196,6 +222,29 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	sched__born(clk, child);
 	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
+	return 0;
+}
+
+/*
+ * In do_exit(), before the task leaves the list that iterators walk: from then until it leaves its
+ * CPU for good only this tells user space that an account is still to come.
+ */
+static __always_inline void sched__ending(struct task_struct *task)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+	struct clock *clk = clock__get(task);
+
+	if (!stat || !clk || !clk->row)
+		return;
+	clk->ending = 1;
+	__sync_fetch_and_add(&stat->ending, 1);
+}
+
+SEC_TP("sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	sched__event(PROG_EXIT);
+	sched__ending(task);
 	return 0;
 }
 
@@ -336,9 +385,15 @@ int collect(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	emit__identity(&rec, clk, task);
+	if (clk->ending)
+		rec.flags |= THREAD_ENDING;
 	/* Without room the write fails, and the kernel comes again with it: no claim yet. */
-	if (!sched__has_room(ctx->meta->seq, sizeof(rec)) || emit__claim(clk, epoch))
-		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	if (sched__has_room(ctx->meta->seq, sizeof(rec)) && !emit__claim(clk, epoch)) {
+		if (!clk->ending)
+			return 0;
+		rec.flags |= THREAD_TAKEN;
+	}
+	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }
 

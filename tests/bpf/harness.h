@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 #include "config.h"
-#include "cpu_stat.h"
+#include "core/loss.h"
 
 struct harness_variant {
 	const void *(*elf)(size_t *size);
@@ -167,30 +167,27 @@ static inline void harness__cut(struct harness *h, uint64_t at)
 	w->epoch++;
 }
 
+static inline struct cpu_stat harness__stat(struct harness *h)
+{
+	struct cpu_stat sum;
+
+	assert_int_equal(loss__read(harness__map_fd(h, "cpu_stats"), &sum), 0);
+	return sum;
+}
+
 static inline uint64_t harness__loss(struct harness *h, enum loss_reason reason)
 {
-	int cpus = libbpf_num_possible_cpus(), fd = harness__map_fd(h, "cpu_stats");
-	struct cpu_stat *stats;
-	uint32_t zero = 0;
-	uint64_t sum = 0;
-
-	assert_true(cpus > 0);
-	stats = calloc((size_t)cpus, sizeof(*stats));
-	assert_non_null(stats);
-	assert_int_equal(bpf_map_lookup_elem(fd, &zero, stats), 0);
-	for (int i = 0; i < cpus; i++)
-		sum += stats[i].loss[reason];
-	free(stats);
-	return sum;
+	return harness__stat(h).loss[reason];
 }
 
 static inline uint64_t harness__losses(struct harness *h)
 {
-	uint64_t sum = 0;
+	struct cpu_stat sum = harness__stat(h);
+	uint64_t losses = 0;
 
 	for (int i = 0; i < NR_LOSSES; i++)
-		sum += harness__loss(h, (enum loss_reason)i);
-	return sum;
+		losses += sum.loss[i];
+	return losses;
 }
 
 /* xorshift64*: the same numbers everywhere. @seed != 0 */

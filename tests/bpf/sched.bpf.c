@@ -80,6 +80,22 @@ int out(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* The driver begins to exit. */
+SEC("raw_tp")
+int ending(struct bpf_raw_tracepoint_args *ctx)
+{
+	sched__ending(self());
+	return 0;
+}
+
+/* args: now: the driver leaves its CPU for good */
+SEC("raw_tp")
+int die(struct bpf_raw_tracepoint_args *ctx)
+{
+	sched__out(ctx, self(), false, TASK_DEAD, ctx->args[0]);
+	return 0;
+}
+
 /* args: now: the driver gets a CPU */
 SEC("raw_tp")
 int in(struct bpf_raw_tracepoint_args *ctx)

@@ -27,6 +27,7 @@ static struct sched_answer *begin(struct harness *h, uint32_t state, uint64_t si
 	return h->answer;
 }
 
+/* The driver says TASK_RUNNING throughout: it goes to no sleep, whatever the hook is told. */
 static void test_seen(void **state)
 {
 	struct harness *h = *state;
@@ -35,7 +36,7 @@ static void test_seen(void **state)
 
 	assert_int_equal(harness__run(h, "out", INTERRUPTIBLE, now), 0);
 	assert_int_equal(a->cpu_ns, LENGTH);
-	assert_int_not_equal(a->state, STATE_CPU);
+	assert_int_equal(a->state, STATE_PREEMPT);
 	assert_int_equal(a->waits, 0);
 	assert_int_equal(harness__run(h, "in", now + 1000), 0);
 	assert_int_equal(a->state, STATE_CPU);
@@ -77,12 +78,56 @@ static void test_out_unseen(void **state)
 	assert_int_equal(harness__losses(h), 1);
 }
 
+/* It gets a CPU from its sleep: how much of that was a wait for the CPU is not known. */
+static void test_wakeup_unseen(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+	struct sched_answer *a = begin(h, STATE_SLEEP, now - LENGTH);
+
+	assert_int_equal(harness__run(h, "in", now), 0);
+	assert_int_equal(a->state, STATE_CPU);
+	assert_int_equal(a->waits, 1);
+	assert_int_equal(a->wait_state, STATE_SLEEP);
+	assert_int_equal(a->wait_ns, LENGTH);
+	assert_int_equal(harness__loss(h, LOSS_MISSED), 1);
+	assert_int_equal(harness__losses(h), 1);
+}
+
+/* Between its exit and its last switch, a thread is counted: its account is still to come. */
+static void test_ending(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now - LENGTH);
+	assert_int_equal(harness__stat(h).ending, 0);
+	assert_int_equal(harness__run(h, "ending"), 0);
+	assert_int_equal(harness__stat(h).ending, 1);
+	assert_int_equal(harness__stat(h).ended, 0);
+	assert_int_equal(harness__run(h, "die", now), 0);
+	assert_int_equal(harness__stat(h).ended, 1);
+	assert_int_equal(harness__losses(h), 0);
+}
+
+/* A thread that was exiting before anybody looked was not counted, and is not counted off. */
+static void test_ended_only(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now - LENGTH);
+	assert_int_equal(harness__run(h, "die", now), 0);
+	assert_int_equal(harness__stat(h).ending, 0);
+	assert_int_equal(harness__stat(h).ended, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		HARNESS_BOTH(test_seen),
-		HARNESS_BOTH(test_in_unseen),
-		HARNESS_BOTH(test_out_unseen),
+		HARNESS_BOTH(test_seen),       HARNESS_BOTH(test_in_unseen),
+		HARNESS_BOTH(test_out_unseen), HARNESS_BOTH(test_wakeup_unseen),
+		HARNESS_BOTH(test_ending),     HARNESS_BOTH(test_ended_only),
 	};
 
 	return harness__main(tests);

@@ -81,6 +81,23 @@ oracle() { # mode
 		--slurpfile threads "$T/dwell.out"
 }
 
+@test "a crowd: culprits are few for each, add up, and fill no map" {
+	# 40 processes on one CPU: each waits for all the others
+	start "$T/crowd" taskset -c 0 sh -c 'ln -s "$(command -v sh)" "$0/spin"
+		for i in $(seq 40); do "$0/spin" -c "while :; do :; done" & done; wait' "$T"
+	sleep 0.5
+	dwell runq --json -d 2 -c spin -o "$T/runq.json"
+	check "$T/runq.json" 'lossless, expect((.rows | length) == 40; "\(.rows | length) rows"),
+		(.rows[] | expect((.culprits | length) <= 9; "\(.culprits | length) culprits of \(.pid)")),
+		([.rows[].total_ns] | total) as $total |
+		# charged to nobody: the wait that goes on at the end, and what completed no period
+		between("culprits"; [.rows[].culprits[].total_ns] | total;
+			([.rows[] | .total_ns - .max_ns - 250000000 | if . > 0 then . * 0.8 else 0 end] | total);
+			$total),
+		([.rows[] | .pid as $pid | .culprits[] | select(.pid == $pid)] | length) as $selves |
+		expect($selves == 0; "\($selves) processes waited for themselves")'
+}
+
 @test "text: a histogram, percentiles and culprits" {
 	dwell runq -o "$T/text" -- "$W/waits" preempt 100 5 >/dev/null
 	grep -q '█' "$T/text"

@@ -175,4 +175,6 @@ rows_are() { # file jq-condition-on-a-row
 		"kernel threads: \([.rows[].comm])")'
 	dwell why --json -d 0.5 -a --kthreads >"$T/out"
 	check "$T/out" 'expect([.rows[].comm] | any(startswith("kthreadd")); "rows: \([.rows[].comm])")'
+	dwell why --json -d 0.5 -p 2 >"$T/out"
+	check "$T/out" 'expect([.rows[].comm] == ["kthreadd"]; "rows: \([.rows[].comm])")'
 }

@@ -4,6 +4,7 @@
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || exit
+	unset TEST
 	mkdir -p tests/unit tests/lint build/tests/unit
 	cp "$BATS_TEST_DIRNAME/../run" tests/run
 }
@@ -28,6 +29,19 @@ expect() { # status, line
 	echo "$output"
 	[ "$status" -eq "$1" ]
 	[ "$(last_line)" = "$2" ]
+}
+
+# Runs suite e2e with one test that passes from its Nth run on, called "a (b) [c] d*".
+e2e_with_luck() { # N
+	mkdir -p tests/e2e
+	# bats would take the inner tests for the outer file's if they stood at the beginning of a line
+	printf '@test "%s" {\n%s\n}\n' x true 'a (b) [c] d*' "
+		echo x >>'$PWD/tries'
+		[ \$(wc -l <'$PWD/tries') -ge $1 ] || { echo too early; false; }" >tests/e2e/a.bats
+	rm -f tries
+	# bats cannot run within bats unless it sees nothing of the outer one
+	run env -i PATH=/usr/bin:/bin UNSTEADY_MAX="${MAX-3}" tests/run e2e
+	echo "$output"
 }
 
 @test "passing tests are counted, over several files" {
@@ -91,6 +105,31 @@ END
 	[ "$status" -eq 1 ]
 	[ "$(last_line)" = "1 passed, 1 failed, 1 skipped" ]
 	[[ "$output" == *"a.bats: y: no moon"* ]]
+}
+
+@test "an end-to-end test that passes on its second try is listed as unsteady" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	e2e_with_luck 2
+	[ "$status" -eq 0 ]
+	[ "$(last_line)" = "2 passed, 0 failed, 0 skipped" ]
+	[[ "$output" == *"unsteady"*"a (b) [c] d*"*"too early"* ]]
+}
+
+@test "there is no third try, and no second one beyond the limit" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	e2e_with_luck 3
+	[ "$status" -eq 1 ]
+	[ "$(last_line)" = "1 passed, 1 failed, 0 skipped" ]
+	[[ "$output" != *unsteady* ]]
+	MAX=0 e2e_with_luck 2
+	[ "$status" -eq 1 ]
+}
+
+@test "a steady run says nothing of it" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	e2e_with_luck 1
+	[ "$status" -eq 0 ]
+	[[ "$output" != *unsteady* ]]
 }
 
 @test "TEST chooses one file; an unknown name or suite is an error" {

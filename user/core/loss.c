@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
+#include "base/err.h"
 #include "core/loss.h"
 
 static const struct {
@@ -15,9 +18,10 @@ static const struct {
 #undef X
 };
 
-int loss__read(const struct object *o, struct loss *loss, uint64_t events[NR_PROGS])
+int loss__read(int fd, struct cpu_stat *sum)
 {
 	int cpus = libbpf_num_possible_cpus(), err = 0;
+	uint64_t *to = (uint64_t *)sum;
 	struct cpu_stat *stats;
 	uint32_t zero = 0;
 
@@ -26,22 +30,26 @@ int loss__read(const struct object *o, struct loss *loss, uint64_t events[NR_PRO
 	stats = calloc((size_t)cpus, sizeof(*stats));
 	if (!stats)
 		return -ENOMEM;
-	for (int p = 0; p < NR_PROGS; p++)
-		events[p] = 0;
-	for (int r = 0; r < NR_LOSSES; r++)
-		loss->count[r] = 0;
-	if (bpf_map_lookup_elem(object__map_fd(o, "cpu_stats"), &zero, stats)) {
+	memset(sum, 0, sizeof(*sum));
+	if (bpf_map_lookup_elem(fd, &zero, stats))
 		err = -errno;
-	} else {
-		for (int cpu = 0; cpu < cpus; cpu++) {
-			for (int p = 0; p < NR_PROGS; p++)
-				events[p] += stats[cpu].events[p];
-			for (int r = 0; r < NR_LOSSES; r++)
-				loss->count[r] += stats[cpu].loss[r];
-		}
+	for (int cpu = 0; !err && cpu < cpus; cpu++) {
+		const uint64_t *from = (const uint64_t *)&stats[cpu];
+
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+			to[i] += from[i];
 	}
 	free(stats);
 	return err;
+}
+
+uint64_t loss__events(const struct cpu_stat *sum)
+{
+	uint64_t events = 0;
+
+	for (int p = 0; p < NR_PROGS; p++)
+		events += sum->events[p];
+	return events;
 }
 
 uint64_t loss__total(const struct loss *loss)
@@ -53,10 +61,12 @@ uint64_t loss__total(const struct loss *loss)
 	return total;
 }
 
-void loss__since(struct loss *out, const struct loss *now, const struct loss *before)
+void loss__since(struct loss *out, const struct cpu_stat *now, struct loss *before)
 {
-	for (int r = 0; r < NR_LOSSES; r++)
-		out->count[r] = now->count[r] - before->count[r];
+	for (int r = 0; r < NR_LOSSES; r++) {
+		out->count[r] = now->loss[r] - before->count[r];
+		before->count[r] = now->loss[r];
+	}
 }
 
 void loss__json(struct json *j, const struct loss *loss)

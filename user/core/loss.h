@@ -7,19 +7,20 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "core/object.h"
 #include "cpu_stat.h"
 
 struct loss {
 	uint64_t count[NR_LOSSES];
 };
 
-/* Reads the kernel side's counters, and how many events each program saw. 0 or -errno. */
-int loss__read(const struct object *o, struct loss *loss, uint64_t events[NR_PROGS]);
+/* The kernel side's counters (map `cpu_stats`, @fd) over all CPUs. 0 or -errno. */
+int loss__read(int fd, struct cpu_stat *sum);
+/* The events that all programs together saw. */
+uint64_t loss__events(const struct cpu_stat *sum);
 
 uint64_t loss__total(const struct loss *loss);
-/* What @now has more than @before. */
-void loss__since(struct loss *out, const struct loss *now, const struct loss *before);
+/* What @now has more than @before, which becomes @now. */
+void loss__since(struct loss *out, const struct cpu_stat *now, struct loss *before);
 
 /* {"total":…,"reasons":{…}}: every reason, also those with nothing. */
 void loss__json(struct json *j, const struct loss *loss);

@@ -19,19 +19,16 @@ void progress__start(struct progress *p, bool alone, uint64_t now)
 
 void progress__tick(struct progress *p, const struct object *o, uint64_t start, uint64_t now)
 {
-	uint64_t by_program[NR_PROGS], events = 0;
 	char elapsed[16], count[32];
-	struct loss loss;
+	struct cpu_stat sum;
 
 	if (now < p->next)
 		return;
 	p->next = now + PROGRESS_EVERY_NS;
-	if (loss__read(o, &loss, by_program))
+	if (loss__read(object__map_fd(o, "cpu_stats"), &sum))
 		return; /* the report will say so */
-	for (int i = 0; i < NR_PROGS; i++)
-		events += by_program[i];
 	time__format(elapsed, sizeof(elapsed), (now - start) / NSEC_PER_SEC * NSEC_PER_SEC);
-	str__count(count, sizeof(count), events);
+	str__count(count, sizeof(count), loss__events(&sum));
 	fprintf(stderr, "\r\033[K%s, %s events", elapsed, count);
 	p->shown = true;
 }

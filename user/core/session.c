@@ -17,6 +17,7 @@
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
 #define CUT_AHEAD        (10 * NSEC_PER_USEC)
 #define COLLECT_PASSES   16
+#define ENDING_US        1000  /* until a thread that ends is looked for again */
 #define ROWS_TEXT        10    /* the default of -n for people; machines get all */
 #define STACKS_MAX       16384 /* distinct stacks kept */
 #define TALLIES_MIN      4096
@@ -43,7 +44,7 @@ static const struct opt run_options[] = {
 	{'a', "all", NULL, OPT_FLAG, AT(target.all), 0, 0, NULL,
 	 "Measure the whole machine (the default)", 1},
 	{0, "kthreads", NULL, OPT_FLAG, AT(kthreads), 0, 0, NULL,
-	 "Include kernel threads", 1},
+	 "Include kernel threads (those named with -p or -t are anyway)", 1},
 	{'d', "duration", "DURATION", OPT_DURATION, AT(duration_ns), 1, 0, NULL,
 	 "Stop after this time: 10, 500ms, 2m (default: 5 s; until the program's end with --; "
 	 "until interrupted with -i)", 2},
@@ -184,7 +185,8 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->by = s->run.by;
 	config->min_ns = s->run.min_ns;
 	config->banks = s->run.interval_ns ? 2 : 1;
-	config->kthreads = s->run.kthreads;
+	/* Who is named by number is meant, whatever it is. */
+	config->kthreads = s->run.kthreads || s->run.target.pids.n || s->run.target.tids.n;
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
 	syscalls__classes(config->syscall_class);
@@ -233,8 +235,14 @@ static int session__on_record(void *arg, void *data, size_t size)
 	}
 	assert(size == sizeof(*rec));
 	/* What ends after the run's last moment is not of the run. */
-	if (!s->ring_status && rec->epoch <= s->object.window->last)
+	if (s->ring_status || rec->epoch > s->object.window->last)
+		return 0;
+	if (rec->epoch > s->closed)
 		s->ring_status = session__take(s, rec, false);
+	else if (s->written_off)
+		s->written_off--; /* counted when that epoch was reported */
+	else
+		s->late++;
 	return 0;
 }
 
@@ -318,46 +326,78 @@ static enum dwell_exit session__on_thread(const void *data, void *arg)
 	const struct session_collect *collect = arg;
 	const struct thread_rec *rec = data;
 
-	if (rec->flags & THREAD_TORN) {
+	if (rec->flags & THREAD_ENDING)
+		collect->s->ending++;
+	if (rec->flags & THREAD_TORN)
 		collect->s->torn++;
+	if (rec->flags & (THREAD_TORN | THREAD_TAKEN))
 		return EXIT_OK;
-	}
 	return session__take(collect->s, rec, collect->final);
+}
+
+static enum dwell_exit session__counters(const struct session *s, struct cpu_stat *sum)
+{
+	if (loss__read(object__map_fd(&s->object, "cpu_stats"), sum))
+		return err__fail("the kernel side's counters cannot be read");
+	return EXIT_OK;
+}
+
+/* One look at every thread; those that no look can find, but whose end is to come: in ->unseen. */
+static enum dwell_exit session__look(struct session *s, struct session_collect *collect)
+{
+	struct cpu_stat before, after;
+	enum dwell_exit status = session__counters(s, &before);
+	uint64_t in_sight;
+
+	s->torn = s->ending = 0;
+	if (!status)
+		status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
+					 session__on_thread, collect);
+	if (!status)
+		status = session__counters(s, &after);
+	if (status)
+		return status;
+	in_sight = after.ended + s->ending + s->written_off;
+	s->unseen = before.ending > in_sight ? before.ending - in_sight : 0;
+	return EXIT_OK;
 }
 
 /*
  * Every thread's account of the epoch that just ended. A thread hands over an epoch once, so the
- * iterator may come again for those that changed state whenever it looked.
+ * iterator may come again for those that changed state whenever it looked. One that is out of the
+ * list of tasks, but not off its CPU yet, hands it over itself, in a moment.
  */
 static enum dwell_exit session__collect(struct session *s, bool final)
 {
 	struct session_collect collect = {s, final};
-	enum dwell_exit status = EXIT_OK;
+	enum dwell_exit status;
 
-	s->torn = 1;
-	for (int pass = 0; !status && s->torn && pass < COLLECT_PASSES; pass++) {
-		s->torn = 0;
-		status = object__iterate(&s->object, "collect", sizeof(struct thread_rec),
-					 session__on_thread, &collect);
+	for (int pass = 1;; pass++) {
+		status = session__look(s, &collect);
+		if (status || !(s->torn || s->unseen) || pass == COLLECT_PASSES)
+			break;
+		if (s->unseen)
+			usleep(ENDING_US);
 	}
+	s->late += s->unseen;
+	s->written_off += s->unseen;
 	return status;
 }
 
 static enum dwell_exit session__losses(struct session *s, uint64_t *events)
 {
-	struct loss now;
-	uint64_t by_program[NR_PROGS];
+	struct cpu_stat now;
+	enum dwell_exit status = session__counters(s, &now);
 
-	*events = 0;
-	if (loss__read(&s->object, &now, by_program))
-		return err__fail("the loss counters cannot be read");
-	for (int i = 0; i < NR_PROGS; i++)
-		*events += by_program[i];
-	now.count[LOSS_MISSED] += s->cost.missed;
+	if (status)
+		return status;
+	*events = loss__events(&now);
+	now.loss[LOSS_MISSED] += s->cost.missed;
 	loss__since(&s->loss, &now, &s->loss_before);
 	s->loss.count[LOSS_ROW_FULL] += session__accounts(s)->lost;
 	s->loss.count[LOSS_TORN] += s->torn;
-	s->loss_before = now;
+	s->loss.count[LOSS_LATE] += s->late;
+	s->late = 0;
 	return EXIT_OK;
 }
 
@@ -386,7 +426,7 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 		.cost = &s->cost,
 	};
 	enum dwell_exit status;
-	uint64_t events;
+	uint64_t events = 0;
 
 	cost__finish(&s->cost, &s->object, 0);
 	status = session__losses(s, &events);
@@ -421,6 +461,7 @@ static enum dwell_exit session__end_epoch(struct session *s, bool final)
 	ring_buffer__consume(s->ring);
 	if (s->ring_status)
 		return s->ring_status;
+	s->closed = s->reported;
 	if (tallies__read(&s->object, bank, s->config.slots, &s->arena, &s->tallies))
 		return err__fail("no memory for the tallies");
 	status = session__report(s, end, s->run.interval_ns ? s->reported : 0);

@@ -67,7 +67,14 @@ struct session {
 	struct tallies tallies;
 	struct arena arena;
 	struct loss loss, loss_before;
-	uint64_t torn; /* threads whose account could not be read */
+	uint32_t closed; /* epochs up to here take no more accounts */
+	/* Threads, when they were looked at last: */
+	uint64_t torn;   /* whose account could not be read */
+	uint64_t ending; /* that were exiting */
+	uint64_t unseen; /* that were exiting, and could not be looked at */
+	/* Threads whose account came, or is to come, after its report: */
+	uint64_t late;        /* not told of yet */
+	uint64_t written_off; /* told of before they came */
 };
 
 /* The accounts of the epoch that is reported. */
