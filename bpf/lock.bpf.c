@@ -346,16 +346,16 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 	struct holder_scratch *s = holder__scratch();
 	struct lock_log *log = NULL;
 	u32 by = FIELD(waker, pid);
-	bool released;
+	bool released, counts = ns >= config.min_ns;
 
-	if (!s || !window.epoch || window.epoch > window.last || ns < config.min_ns)
+	if (!s || !window.epoch || window.epoch > window.last)
 		return;
 	s->wait = clk->wait;
 	s->row = clk->row;
 	s->slot = clk->slot;
 	/* A time-out or a signal wakes too, in whatever context. */
 	released = by && by != clk->wait.tid && (!lock__is_futex(clk) || lock__wakes_futex(waker));
-	if (config.lock_by != LOCK_BY_HOLDER) {
+	if (counts && config.lock_by != LOCK_BY_HOLDER) {
 		lock__charge(clk->slot, ns);
 		if (released)
 			part__add(PART(clk->slot, PART_RELEASE_STACK),
@@ -368,9 +368,10 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 	if (log) {
 		if (released)
 			lock_log__released(log, by, clk->wait.tid, clk->wait.since, now);
-		lock__charge_holds(log, lock__log_row(clk), clk->wait.addr, since, now);
+		if (counts)
+			lock__charge_holds(log, lock__log_row(clk), clk->wait.addr, since, now);
 		lock_log__give(log);
-	} else if (released) {
+	} else if (released && counts) {
 		compat__comm(waker, comm);
 		lock__charge_holder(s, by, ns, comm);
 	}

@@ -23,6 +23,8 @@ oracle() { # mode, kind [options of lock…]
 
 # A kernel lock, which a thread "holder" of the workload has.
 holder_of() { # mode, kind [options of lock…]
+	run dwell lock --kernel -d 0.05 "${@:3}" 2>&1
+	[ "$status" != 3 ] || skip "$output"
 	oracle "$1" "$2" --kernel "${@:3}"
 	check "$T/lock.json" '[.rows[] | select(.kind | startswith("'"$2"'"))] | max_by(.total_ns) |
 		expect(.holders[0].comm == "holder" and .holders[0].share > 0.97 and .holders[0].count >= .count * 0.97;
@@ -117,6 +119,9 @@ crowd() { # kind [options of lock…]
 @test "raw tracepoints measure the same" {
 	crowd mutex --attach raw_tp
 	oracle lock-rwlock-writers rwlock --attach raw_tp
+}
+
+@test "raw tracepoints measure the same: kernel locks" {
 	holder_of klock-inode rwsem --attach raw_tp
 }
 
@@ -124,7 +129,7 @@ crowd() { # kind [options of lock…]
 	local attach
 
 	unshare -pf --mount-proc true || skip "no PID namespaces"
-	for attach in tp_btf raw_tp; do
+	for attach in auto raw_tp; do
 		dwell lock --json -o "$T/lock.json" --user --attach $attach -- \
 			unshare -pf --mount-proc --kill-child "$W/locks" crowd mutex 20 5 >"$T/truth.json" 2>"$T/err"
 		check "$T/lock.json" '[.rows[] | select(.kind == "mutex")][0] | . as $row |
@@ -152,7 +157,7 @@ crowd() { # kind [options of lock…]
 
 	start "$T/truth.json" "$W/locks" deadlock 60
 	wait_for '^{' "$T/truth.json"
-	for attach in tp_btf raw_tp; do
+	for attach in auto raw_tp; do
 		dwell lock --json --attach $attach -o "$T/lock.json" -p "$PID" -d 0.2 2>"$T/err"
 		check "$T/lock.json" '.summary.verdict as $v | $truth[0] as $t |
 			expect($v // "" | startswith("Deadlock: ") and contains("ping (\($t.ping)) waits for mutex") and
@@ -196,6 +201,25 @@ crowd() { # kind [options of lock…]
 		between("waits of waiters"; [.rows[].waiter_threads[].count] | total; $count * 0.98; $count),
 		between("time"; [.rows[].total_ns] | total; ($t.waiters | map(.blocked_ns) | add) * 0.97;
 			($t.waiters | map(.total_ns) | add) * 1.03)' --slurpfile truth "$T/truth.json"
+}
+
+# Who is not measured can still have the lock.
+@test "filters: the waits of one thread, of another process, of a command" {
+	local waiter holder
+
+	start "$T/locks" "$W/locks" crowd mutex 1000 10
+	sleep 0.3
+	waiter=$(grep -lx waiter /proc/"$PID"/task/*/comm | sed -n '1s,.*/\([0-9]*\)/comm,\1,p')
+	holder=$(grep -lx holder /proc/"$PID"/task/*/comm | sed -n '1s,.*/\([0-9]*\)/comm,\1,p')
+	dwell lock --json --user -t "$waiter" -d 0.5 -o "$T/lock.json" 2>"$T/err"
+	check "$T/lock.json" 'expect([.rows[] | .waiter_threads[].tid] == ['"$waiter"']; "rows: \(.rows)"),
+		expect(.rows[0].holders[0] | .tid == '"$holder"' and .share > 0.9; "holders: \(.rows[0].holders)")'
+	dwell lock --json --user -c waiter -d 0.5 -o "$T/lock.json" 2>"$T/err"
+	check "$T/lock.json" '[.rows[] | select(.name == "crowd_mutex")][0] |
+		expect(.waiters == 4 and .holders[0].tid == '"$holder"'; "row: \(.)")'
+	start_sleeper sleep
+	dwell lock --json --user -p "$PID" -d 0.2 -o "$T/lock.json" 2>"$T/err"
+	check "$T/lock.json" 'expect(.rows == []; "rows: \(.rows)")'
 }
 
 # Two threads of a program that is given on stdin contend on one lock; where they do is named.

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/time.h"
 #include "core/datasyms.h"
 
+#define REFRESH_NS    NSEC_PER_SEC
 #define PROCESSES_MAX 256       /* beyond, those that are gone have no names */
 #define SYMBOLS_MAX   (1 << 22) /* of one file: what is behind is not looked at */
 #define SECTIONS_MAX  4096
@@ -29,13 +31,23 @@ struct mapping {
 
 struct process {
 	uint32_t tgid;
+	uint64_t read_ns; /* when its mappings were read */
 	struct mapping *maps;
 	size_t n;
+};
+
+/* Of the kernel. */
+struct variable {
+	uint64_t addr;
+	char *name;
 };
 
 struct datasyms {
 	struct process processes[PROCESSES_MAX];
 	size_t n;
+	bool kernel_read;
+	struct variable *kernel; /* ascending */
+	size_t nkernel;
 };
 
 /* ---- mappings ------------------------------------------------------------------------------- */
@@ -88,6 +100,7 @@ static int process__read(struct process *p, uint32_t tgid)
 	free(line);
 	fclose(in);
 	p->tgid = tgid;
+	p->read_ns = time__now();
 	return err ?: p->n ? err : -ESRCH;
 }
 
@@ -130,6 +143,9 @@ void datasyms__free(struct datasyms *d)
 		return;
 	for (size_t i = 0; i < d->n; i++)
 		process__free(&d->processes[i]);
+	for (size_t i = 0; i < d->nkernel; i++)
+		free(d->kernel[i].name);
+	free(d->kernel);
 	free(d);
 }
 
@@ -291,7 +307,7 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 	module[0] = '\0';
 	/* What was mapped since is found the second time; what is gone stays as it was. */
 	m = p ? process__file(p, addr) : NULL;
-	if (!m && !datasyms__remember(d, tgid))
+	if (!m && (!p || time__now() - p->read_ns > REFRESH_NS) && !datasyms__remember(d, tgid))
 		m = process__file(datasyms__process(d, tgid), addr);
 	if (!m || m->path[0] != '/')
 		return -ENOENT;
@@ -311,29 +327,75 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 
 /* ---- the kernel ----------------------------------------------------------------------------- */
 
-int datasyms__kernel(uint64_t addr, char *name, size_t size)
+static int kernel__compare(const void *a, const void *b)
 {
-	FILE *in = fopen("/proc/kallsyms", "re");
-	uint64_t best = 0, at;
-	char symbol[NAME_BYTES], kept[NAME_BYTES] = "", type, *line = NULL;
-	size_t room = 0, len = 0;
+	const struct variable *x = a, *y = b;
 
-	if (!in)
-		return -errno;
-	while (getline(&line, &room, in) > 0) {
-		if (sscanf(line, "%" SCNx64 " %c %255s", &at, &type, symbol) != 3 || at > addr ||
-		    at <= best || !strchr("bBdDrRV", type))
-			continue;
-		best = at;
-		memcpy(kept, symbol, sizeof(kept));
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* "ADDRESS TYPE NAME [MODULE]" of a variable; without memory it stays unknown. */
+static void kernel__add(struct datasyms *d, char *line, size_t *max)
+{
+	char *end;
+	uint64_t addr = strtoull(line, &end, 16);
+	struct variable *grown;
+
+	if (!addr || *end != ' ' || !strchr("bBdDrRV", end[1]) || end[2] != ' ')
+		return;
+	if (d->nkernel == *max) {
+		grown = realloc(d->kernel, (*max ? 2 * *max : 1024) * sizeof(*grown));
+		if (!grown)
+			return;
+		d->kernel = grown;
+		*max = *max ? 2 * *max : 1024;
 	}
+	end[3 + strcspn(end + 3, "\t\n")] = '\0';
+	d->kernel[d->nkernel].addr = addr;
+	d->kernel[d->nkernel].name = strdup(end + 3);
+	if (d->kernel[d->nkernel].name)
+		d->nkernel++;
+}
+
+static void kernel__load(struct datasyms *d)
+{
+	size_t room = 0, max = 0;
+	char *line = NULL;
+	FILE *in;
+
+	d->kernel_read = true;
+	in = fopen("/proc/kallsyms", "re");
+	if (!in)
+		return;
+	while (getline(&line, &room, in) > 0)
+		kernel__add(d, line, &max);
 	free(line);
 	fclose(in);
-	if (!best || addr - best >= KERNEL_FAR)
+	qsort(d->kernel, d->nkernel, sizeof(*d->kernel), kernel__compare);
+}
+
+int datasyms__kernel(struct datasyms *d, uint64_t addr, char *name, size_t size)
+{
+	size_t low = 0, high, len = 0;
+	uint64_t offset;
+
+	if (!d->kernel_read)
+		kernel__load(d);
+	/* The last one at or below the address. */
+	for (high = d->nkernel; low < high;) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->kernel[mid].addr <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!low || addr - d->kernel[low - 1].addr >= KERNEL_FAR)
 		return -ENOENT;
+	offset = addr - d->kernel[low - 1].addr;
 	name[0] = '\0';
-	str__append(name, size, &len, "%s", kept);
-	if (addr != best)
-		str__append(name, size, &len, "+0x%" PRIx64, addr - best);
+	str__append(name, size, &len, "%s", d->kernel[low - 1].name);
+	if (offset)
+		str__append(name, size, &len, "+0x%" PRIx64, offset);
 	return 0;
 }

@@ -26,7 +26,10 @@ int datasyms__remember(struct datasyms *d, uint32_t tgid);
 int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name, size_t size,
 		   char *module, size_t module_size);
 
-/* The same of the kernel. A CPU's own variables are not found. */
-int datasyms__kernel(uint64_t addr, char *name, size_t size);
+/*
+ * The same of the kernel, as far as it lists its variables (CONFIG_KALLSYMS_ALL) and shows where
+ * they are. A CPU's own variables are not found.
+ */
+int datasyms__kernel(struct datasyms *d, uint64_t addr, char *name, size_t size);
 
 #endif

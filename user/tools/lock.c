@@ -361,7 +361,7 @@ static const char *lock__kernel_name(struct lock_report *r, const struct lock_ro
 
 	if (class)
 		return class;
-	if (!datasyms__kernel(key->id, name, sizeof(name)))
+	if (!datasyms__kernel(r->s->datasyms, key->id, name, sizeof(name)))
 		return arena__printf(&r->s->arena, "%s", name);
 	return row && lock__is_run_queue(row) ? "run queue" : NULL;
 }
@@ -860,11 +860,11 @@ static enum dwell_exit lock__snapshot(struct session *s, const void *options, st
 	status = status ?: lock__group(&r);
 	for (size_t i = 0; !status && i < r.n; i++)
 		status = lock__describe(&r, &r.rows[i]);
-	for (size_t i = 0; !status && i < r.n; i++)
-		status = lock__chain(&r, &r.rows[i]);
 	if (!status)
 		report->verdict = lock__verdict(&r);
 	status = status ?: session__rows(s, r.rows, r.n, report);
+	for (size_t i = 0; !status && i < report->rows.n; i++)
+		status = lock__chain(&r, &r.rows[i]);
 	for (size_t i = 0; !status && i < report->rows.n; i++)
 		most = r.rows[i].total_ns > most ? r.rows[i].total_ns : most;
 	for (size_t i = 0; !status && i < report->rows.n; i++) {
