@@ -90,7 +90,7 @@ own = $$(sed -n 's,^/\* $(1): \(.*\) \*/$$,\1,p' $<)
 
 # ---- the program ---------------------------------------------------------------------------------
 
-.PHONY: all static skels man build-demo build-tests
+.PHONY: all static skels man build-demo build-tests build-vm
 all: $(B)/dwell
 
 static: $(B)/dwell.static
@@ -150,6 +150,7 @@ $(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o
 endef
 $(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,bpf,$(B)/skel)))
 $(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,tests/bpf,$(B)/tests/bpf)))
+$(eval $(call bpf_variant,btf,tests/vm,$(B)/tests/vm))
 
 # Linking drops what the loader doesn't need: an object shrinks tenfold.
 $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
@@ -179,12 +180,19 @@ $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
 
+$(B)/tests/vm/%.bpf.o: $(B)/tests/vm/%.o
+	$(Q)$(BPFTOOL) gen object $@ $<
+
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
 $(B)/tests/vm/load: tests/vm/load.c $(LOAD_OBJ)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_object__load,--wrap=libbpf_set_print \
 		$(LDFLAGS) -o $@ $< $(LOAD_OBJ) $(LIBS) $(LDLIBS)
+
+$(B)/tests/vm/machine: tests/vm/machine.c $(B)/tests/vm/machine.btf.skel.h
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -I$(B)/tests/vm $(LDFLAGS) -o $@ $< $(LIBS) $(LDLIBS)
 
 $(B)/tests/bench/measure: tests/bench/measure.c | $(B)/.checked
 	$(call say,CC,$<)
@@ -232,7 +240,11 @@ e2e: all $(WORKLOADS)
 	$(GIVE_BACK)
 	@tests/run $@
 
-vm: all $(WORKLOADS) $(B)/tests/vm/load
+build-vm: all $(WORKLOADS) $(B)/tests/vm/load $(B)/tests/vm/machine
+
+vm:
+	@tools/install-deps test
+	@$(MAKE) $(PARALLEL) build-vm
 	$(GIVE_BACK)
 	@tests/vm/run $(KERNEL)
 

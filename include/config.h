@@ -63,9 +63,10 @@ struct config {
 	__u8 user_stacks;
 	__u8 kernel_stacks;
 	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
+	__u8 stack_padding;    /* bytes above the saved registers on a kernel stack */
 	__u8 lock_what;        /* enum lock_what */
 	__u8 lock_by;          /* enum lock_by: what the command lock has a row for */
-	__u8 pad[4];
+	__u8 pad[3];
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 

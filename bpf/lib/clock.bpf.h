@@ -43,17 +43,14 @@ struct clock {
 	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
 	u32 klock_flags;
 	u32 emitted;    /* the last epoch that was handed over */
-	u32 spill_slot; /* the segment that crossed into `epoch`, its tally… */
-	u32 pad;
-	u64 spill_ns; /* …and its part in the epoch before */
+	u32 spill_slot; /* the segment that crossed into `epoch`: its tally and… */
+	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
+	u64 spill_ns;   /* …its part in the epoch before the last turn's */
 	struct clock_memo memo;
-	u64 culprit; /* what culprit_slot is of */
 	struct culprit_debt debt;
-	u32 culprit_slot;
-	u32 ending; /* it exits: counted in cpu_stat.ending, but not in .ended yet */
-	u64 stack;  /* the stacks with which it left the CPU: stack__ids() */
-	u64 mm;     /* address space that was told of, and… */
-	u64 code;   /* …its pages of code then: emit__seen() */
+	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
+	u64 mm;    /* address space that was told of, and… */
+	u64 code;  /* …its pages of code then: emit__seen() */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];

@@ -16,6 +16,10 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
+#include "config.h"
+
+const volatile struct config config SEC(".rodata.core");
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -116,6 +120,7 @@ static __always_inline void compat__syscall(struct task_struct *task, struct sys
 #endif
 	{
 		regs = (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE -
+					  config.stack_padding -
 					  bpf_core_type_size(struct pt_regs));
 		SYSCALL_READ(BPF_CORE_READ, regs, out);
 	}

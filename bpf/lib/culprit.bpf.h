@@ -21,15 +21,14 @@
 #include "lib/name.bpf.h"
 #include "lib/tally.bpf.h"
 
-#define CULPRIT_RUNS       32 /* what ran before the last 32 runs is charged to nobody by name */
-#define CULPRIT_FEW        2  /* runs that are looked at for each wait */
+#define CULPRIT_RUNS       64            /* who ran before the last so many is not known by name */
+#define CULPRIT_FEW        2             /* runs that are looked at for each wait */
 #define CULPRIT_PERIOD     (1000 * 1000) /* ns, at least… */
 #define CULPRIT_PERIOD_MAX (250 * 1000 * 1000)
 #define CULPRIT_SPACING    (1000 * 1000) /* ns */
 #define CULPRIT_WORTH      (50 * 1000)   /* ns */
 #define CULPRIT_TALLIES    8
-#define CULPRIT_OTHERS     CULPRIT_RUNS     /* in place of a run: all that are not named */
-#define CULPRIT_NONE       (TALLY_NONE - 1) /* no tally was taken yet */
+#define CULPRIT_OTHERS     CULPRIT_RUNS /* in place of a run: all that are not named */
 
 struct culprit_run {
 	u64 since;
@@ -38,10 +37,30 @@ struct culprit_run {
 	u64 comm[2]; /* of the process, not the thread */
 };
 
+/* The wait that is being divided. */
+struct culprit_wait {
+	u64 row;
+	u64 begin;
+	u64 cut;     /* what lies before is not of the epoch */
+	u64 end;     /* of what is not divided yet */
+	u64 weight;  /* counts as so many */
+	u64 unnamed; /* as in culprit_debt */
+	u32 tallies; /* as in culprit_debt */
+	u32 epoch;
+	u32 state;
+	u32 pad;
+};
+
 struct culprit_log {
 	u64 last;    /* index of the run that goes on, masked */
 	u64 period;  /* ns that a thread waits until one of its waits is divided */
 	u64 divided; /* when this was done here last */
+	struct culprit_wait wait;
+	/* The tally that was used last here, and what of: mostly it is the same again. */
+	u64 memo_row;
+	u64 memo_tgid;
+	u32 memo_state;
+	u32 memo_slot;
 	struct culprit_run run[CULPRIT_RUNS];
 };
 
@@ -83,90 +102,112 @@ static __always_inline void culprit__name(const struct culprit_run *run)
 	name->len = sizeof(run->comm);
 }
 
-/*
- * The tally of waits of @row in @state for run @at of this CPU, taken if need be and @take says so;
- * CULPRIT_NONE if there is none. @at may be CULPRIT_OTHERS. A global function of scalars, so that
- * the verifier looks at it once.
- */
-__noinline u32 culprit__slot(u64 row, u32 state, u32 at, u32 take)
+/* The tally of those that have none of their own. */
+static __always_inline u32 culprit__others(const struct culprit_wait *w)
 {
-	struct tally_key key = {
-		.row = row, .state = state, .kind = CAUSE_TASK, .syscall = SYSCALL_NONE};
-	struct culprit_log *log = culprit__log();
+	struct tally_key key = {.row = w->row,
+				.id2 = 1,
+				.state = w->state,
+				.kind = CAUSE_TASK,
+				.syscall = SYSCALL_NONE};
 	bool fresh = false;
-	u32 slot, *found;
 
-	if (!log)
-		return TALLY_NONE;
-	if (at >= CULPRIT_RUNS) {
-		key.id2 = 1;
-		return tally__slot(&key, &fresh);
-	}
-	key.id = log->run[at].tgid;
-	found = bpf_map_lookup_elem(&tally_slots, &key);
-	if (found)
-		return *found;
-	if (!take)
-		return CULPRIT_NONE;
-	slot = tally__slot(&key, &fresh);
-	if (fresh)
-		culprit__name(&log->run[at]);
-	return slot;
+	return tally__slot(&key, &fresh);
 }
 
-/* May this thread take another tally? If not, @ns more went to the others. */
-static __always_inline bool culprit__worth(struct culprit_debt *debt, u64 ns)
+/* The tally for @run, behind which @ns were waited; TALLY_NONE if it has none yet. */
+static __always_inline u32 culprit__slot(struct culprit_wait *w, const struct culprit_run *run,
+					 u64 ns)
 {
-	debt->unnamed += ns;
-	return debt->unnamed >= CULPRIT_WORTH && debt->tallies < CULPRIT_TALLIES;
-}
-
-/* Where @ns behind run @at are to be charged. Mostly it is the same process that had the CPU. */
-static __always_inline u32 culprit__find(struct clock *clk, u32 tgid, u32 state, u32 at, u64 ns)
-{
-	u64 memo = (u64)tgid << 32 | (at >= CULPRIT_RUNS ? 1 << 16 : 0) | state;
-	u64 row = clk->row;
+	struct tally_key key = {.row = w->row,
+				.id = run->tgid,
+				.state = w->state,
+				.kind = CAUSE_TASK,
+				.syscall = SYSCALL_NONE};
+	u32 *found = bpf_map_lookup_elem(&tally_slots, &key);
+	bool fresh = false;
 	u32 slot;
 
-	if (config.by == BY_CPU)
-		row = tally__cpu_row(row);
-	else if (likely(clk->culprit == memo))
-		return clk->culprit_slot;
-	slot = culprit__slot(row, state, at, false);
-	if (slot == CULPRIT_NONE) {
-		if (!culprit__worth(&clk->debt, ns))
-			return culprit__slot(row, state, CULPRIT_OTHERS, true);
-		slot = culprit__slot(row, state, at, true);
-		clk->debt.unnamed = 0;
-		clk->debt.tallies++;
-	}
-	clk->culprit = memo;
-	clk->culprit_slot = slot;
+	if (likely(found))
+		return *found;
+	w->unnamed += ns;
+	if (w->unnamed < CULPRIT_WORTH || w->tallies >= CULPRIT_TALLIES)
+		return TALLY_NONE;
+	slot = tally__slot(&key, &fresh);
+	if (fresh)
+		culprit__name(run);
+	w->unnamed = 0;
+	w->tallies++;
 	return slot;
+}
+
+static __always_inline u32 culprit__known(struct culprit_log *log, struct culprit_wait *w,
+					  const struct culprit_run *run, u64 ns)
+{
+	if (log->memo_slot == TALLY_NONE || log->memo_tgid != run->tgid ||
+	    log->memo_row != w->row || log->memo_state != w->state) {
+		log->memo_slot = culprit__slot(w, run, ns);
+		log->memo_tgid = run->tgid;
+		log->memo_row = w->row;
+		log->memo_state = w->state;
+	}
+	return log->memo_slot;
+}
+
+/*
+ * Charges the part of this CPU's ->wait that is behind run @at, or CULPRIT_OTHERS for the rest; 1
+ * if nothing is left. A global function of scalars, so that the verifier looks at it once.
+ */
+__noinline int culprit__part(u32 at)
+{
+	struct culprit_log *log = culprit__log();
+	struct culprit_wait *w;
+	u32 slot = TALLY_NONE;
+	u64 from, end;
+
+	if (!log)
+		return 1;
+	w = &log->wait;
+	from = w->begin;
+	end = w->end;
+	if (at < CULPRIT_RUNS) {
+		struct culprit_run *run = &log->run[at & (CULPRIT_RUNS - 1)];
+
+		from = clock__later(run->since, from);
+		slot = culprit__known(log, w, run, clock__span(from, end) * w->weight);
+	}
+	if (slot == TALLY_NONE)
+		slot = culprit__others(w);
+	tally__add_weighted(slot, w->epoch, clock__span(clock__later(from, w->cut), end),
+			    clock__span(from, end), w->weight);
+	w->end = from;
+	return from == w->begin;
 }
 
 /* Divides the wait of @seg that ends at @now among those who ran here; counts as @weight such. */
 static __noinline int culprit__divide(struct clock *clk, struct culprit_log *log,
 				      const struct segment *seg, u64 now, u64 weight)
 {
-	u64 begin = now - seg->total, cut = now - seg->inside, end = now, from;
-	u32 at = log->last, slot;
+	struct culprit_debt *debt = &clk->debt;
+	struct culprit_wait *w = &log->wait;
+	u32 last = log->last;
 
-	for (int i = 0; i < CULPRIT_RUNS; i++, at--) {
-		struct culprit_run *run = &log->run[at & (CULPRIT_RUNS - 1)];
-
-		from = clock__later(run->since, begin);
-		slot = culprit__find(clk, run->tgid, seg->state, at & (CULPRIT_RUNS - 1),
-				     (end - from) * weight);
-		tally__add_weighted(slot, seg->epoch, clock__span(clock__later(from, cut), end),
-				    clock__span(from, end), weight);
-		if (from == begin)
-			return 0;
-		end = from;
+	w->row = tally__cpu_row(clk->row);
+	w->begin = now - seg->total;
+	w->cut = now - seg->inside;
+	w->end = now;
+	w->weight = weight;
+	w->epoch = seg->epoch;
+	w->state = seg->state;
+	w->unnamed = debt->unnamed;
+	w->tallies = debt->tallies;
+	for (u32 i = 0; i <= CULPRIT_RUNS; i++) {
+		if (culprit__part(i < CULPRIT_RUNS ? (last - i) & (CULPRIT_RUNS - 1)
+						   : CULPRIT_OTHERS))
+			break;
 	}
-	slot = culprit__find(clk, 0, seg->state, CULPRIT_OTHERS, 0);
-	tally__add_weighted(slot, seg->epoch, clock__span(clock__later(begin, cut), end),
-			    clock__span(begin, end), weight);
+	debt->unnamed = w->unnamed;
+	debt->tallies = w->tallies;
 	return 0;
 }
 

@@ -130,7 +130,6 @@ static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, 
 	}
 	clk->row = row;
 	clk->memo.word = 0;
-	clk->culprit = 0;
 }
 
 /*

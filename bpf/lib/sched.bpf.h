@@ -345,7 +345,6 @@ int seed(struct bpf_iter__task *ctx)
 	/* A hook was faster, and knew no row: what it remembers is nobody's. */
 	if (clk->state != STATE_NONE) {
 		clk->memo.word = 0;
-		clk->culprit = 0;
 		return 0;
 	}
 	state = sched__seed_state(clk, task);

@@ -482,6 +482,9 @@ static void session__announce(const struct session *s)
 	time__format(duration, sizeof(duration), s->run.duration_ns);
 	log__note("tracing %s%s%s; Ctrl-C ends it with a report", s->run.target.text,
 		  s->run.duration_ns ? " for " : "", s->run.duration_ns ? duration : "");
+	if (s->object.blind_to_klock)
+		log__note("this kernel does not tell of its own locks: waits for them are in "
+			  "other states than klock");
 }
 
 static uint64_t session__deadline(const struct session *s)

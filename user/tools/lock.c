@@ -874,19 +874,18 @@ static enum dwell_exit lock__snapshot(struct session *s, const void *options, st
 	return status;
 }
 
-/* The kernel's own locks need its tracepoints (ee042be16cb4, 5.19). */
+/*
+ * The kernel's own locks need its tracepoints (ee042be16cb4, 5.19). The session says so by
+ * itself, but a report that can only be empty is refused.
+ */
 static enum dwell_exit lock__loaded(const struct session *s, const void *arg)
 {
 	const struct lock_options *options = arg;
-	static const char without[] =
-		"this kernel does not tell of its own locks (Linux 5.19 does)";
 
-	if (s->object.contention || (options->user && !options->kernel))
+	if (s->object.has[FEATURE_CONTENTION] || !options->kernel || options->user)
 		return EXIT_OK;
-	if (options->kernel && !options->user)
-		return err__unsupported("%s: --user works", without);
-	log__note("%s: only those of user space are seen", without);
-	return EXIT_OK;
+	return err__unsupported("this kernel does not tell of its own locks (Linux 5.19 does): "
+				"--user works");
 }
 
 static const struct tool_object lock_object = {
