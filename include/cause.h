@@ -20,21 +20,23 @@
 	X(CAUSE_MUTEX, "mutex", "user address, holder's TID in its PID namespace (0: unknown)")    \
 	X(CAUSE_PI, "pi", "as mutex")                                                              \
 	X(CAUSE_ROBUST, "robust", "as mutex")                                                      \
-	X(CAUSE_RWLOCK, "rwlock", "user address")                                                  \
+	X(CAUSE_RWLOCK, "rwlock", "as mutex; the holder is a writer")                              \
 	X(CAUSE_FLOCK, "flock", "inode, device; name: path")                                       \
-	X(CAUSE_COND, "cond", "user address: condition variable or semaphore")                     \
+	X(CAUSE_COND, "cond", "user address: condition variable")                                  \
 	X(CAUSE_JOIN, "join", "-: a thread is waited for once")                                    \
-	X(CAUSE_FUTEX, "futex", "user address: barrier, once, or a word of the program's own")     \
+	X(CAUSE_FUTEX, "futex", "user address: once, or a word of the program's own")              \
 	X(CAUSE_IPC, "ipc", "")                                                                    \
 	X(CAUSE_CHILD, "child", "")                                                                \
 	X(CAUSE_POLL, "poll", "")                                                                  \
 	X(CAUSE_SIGNAL, "signal", "")                                                              \
 	X(CAUSE_TIMER, "timer", "")                                                                \
-	X(CAUSE_KLOCK, "klock", "kernel address, -, LCB_F_* flags")                                \
+	X(CAUSE_KLOCK, "klock", "kernel address, -, LCB_F_* flags and KLOCK_*")                    \
 	X(CAUSE_FAULT, "fault", "")                                                                \
 	X(CAUSE_STOP, "stop", "-, -, task state")                                                  \
 	X(CAUSE_KTHREAD, "kthread", "")                                                            \
-	X(CAUSE_TASK, "task", "TGID that had the CPU; name: its command")
+	X(CAUSE_TASK, "task", "TGID that had the CPU; name: its command")                          \
+	X(CAUSE_SEM, "sem", "user address: semaphore")                                             \
+	X(CAUSE_BARRIER, "barrier", "user address")
 
 enum cause_kind {
 	CAUSE_NONE = 0,
@@ -68,6 +70,28 @@ enum syscall_class {
 
 /* tally_key.syscall of a wait outside a system call. */
 #define SYSCALL_NONE 0xffff
+
+/*
+ * tally_key.aux of CAUSE_KLOCK: the flags of the kernel's contention_begin (include/trace/events/
+ * lock.h), and which lock it is as far as its address tells.
+ */
+#define LCB_F_SPIN   1
+#define LCB_F_READ   2
+#define LCB_F_WRITE  4
+#define LCB_F_RT     8
+#define LCB_F_PERCPU 16
+#define LCB_F_MUTEX  32
+
+#define KLOCK_CLASS_SHIFT 16
+
+enum klock_class {
+	KLOCK_UNKNOWN,
+	KLOCK_MMAP,   /* the address space's mmap_lock */
+	KLOCK_SIGNAL, /* the process's siglock */
+	KLOCK_INODE,  /* i_rwsem of the file that the system call works on */
+	KLOCK_PIPE,   /* the mutex of the pipe that it works on */
+	NR_KLOCK_CLASSES,
+};
 
 /* tally_key.aux of CAUSE_IN4 and CAUSE_IN6: the port that names the service, and whose it is. */
 #define SOCK_PORT       0xffff

@@ -33,6 +33,20 @@ enum group_by {
 	BY_CPU,
 };
 
+/* What the command lock looks at. */
+enum lock_what {
+	LOCK_USER = 1,
+	LOCK_KERNEL = 2,
+	LOCK_EVENTS = 4, /* condition variables, semaphores, barriers, joins too */
+};
+
+enum lock_by {
+	LOCK_BY_LOCK,
+	LOCK_BY_CALLER,
+	LOCK_BY_TASK,
+	LOCK_BY_HOLDER,
+};
+
 struct config {
 	__u32 filter; /* enum filter_bits */
 	__u32 tgid;
@@ -52,7 +66,9 @@ struct config {
 	__u8 stack_padding;    /* bytes above the saved registers on a kernel stack */
 	__u8 frame_pointers;   /* user stacks by frame pointers only */
 	__u8 addresses;        /* user stacks keep the place in an interrupted function */
-	__u8 pad[3];
+	__u8 lock_what;        /* enum lock_what */
+	__u8 lock_by;          /* enum lock_by: what the command lock has a row for */
+	__u8 pad[1];
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 

@@ -92,10 +92,30 @@ struct super_block {
 	unsigned long s_magic;
 };
 
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+typedef atomic64_t atomic_long_t;
+
+struct mutex {
+	atomic_long_t owner;
+};
+
+struct rw_semaphore {
+	atomic_long_t owner;
+};
+
+struct pipe_inode_info {
+	struct mutex mutex;
+};
+
 struct inode {
 	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	struct rw_semaphore i_rwsem;
+	struct pipe_inode_info *i_pipe;
 };
 
 struct file_operations;
@@ -174,6 +194,27 @@ struct css_set {
 
 struct mm_struct {
 	unsigned long exec_vm;
+	struct rw_semaphore mmap_lock;
+};
+
+/* Only its place counts. */
+typedef struct spinlock {
+} spinlock_t;
+
+struct sighand_struct {
+	spinlock_t siglock;
+};
+
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[0]; /* of 1 before 6.5 (b69f0aeb0689) */
 };
 
 struct sched_entity {
@@ -199,6 +240,8 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;
+	struct pid *thread_pid;
+	struct sighand_struct *sighand;
 };
 
 /* Before 5.14 (2f064a59a11f). */

@@ -107,6 +107,29 @@ static __always_inline bool futex__is_mutex(u32 op, u32 val, bool timeout)
 	       !futex__is_rwlock(op, val, timeout);
 }
 
+/*
+ * Is there an owner's word at all? Rust's std waits with WAIT_BITSET, without a time-out and
+ * without the realtime clock, as no lock of glibc's does: what lies behind its word is the data.
+ */
+static __always_inline bool futex__is_foreign(u32 op, bool timeout)
+{
+	return (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && !(op & FUTEX_CLOCK_REALTIME) &&
+	       !timeout;
+}
+
+/*
+ * The writer that has glibc's rwlock (nptl: struct __pthread_rwlock_arch_t): threads wait for its
+ * words __wrphase_futex at 8 and __writers_futex at 12, and __cur_writer is at 24. The lock lies at
+ * a multiple of 8.
+ */
+static __always_inline u32 cause__writer(u64 uaddr)
+{
+	u32 tid = 0;
+
+	bpf_probe_read_user(&tid, sizeof(tid), (void *)uaddr + (uaddr & 4 ? 12 : 16));
+	return tid;
+}
+
 /* Fingerprint of a futex wait: id is the address, id2 the value and, for locks, the holder. */
 static __always_inline void cause__print_futex(struct clock_memo *m,
 					       const struct syscall_regs *regs, bool current)
@@ -117,8 +140,12 @@ static __always_inline void cause__print_futex(struct clock_memo *m,
 	m->word |= WORD_ARG(op) | (timeout ? 0 : WORD_ZERO_ARG);
 	m->id = regs->arg[0];
 	m->id2 = val;
-	if (current && (futex__is_mutex(op, val, timeout) || futex__is_pi(op & FUTEX_CMD_MASK)))
+	if (!current || futex__is_foreign(op, timeout))
+		return;
+	if (futex__is_mutex(op, val, timeout) || futex__is_pi(op & FUTEX_CMD_MASK))
 		m->id2 |= (u64)cause__owner(m->id) << 32;
+	else if (futex__is_rwlock(op, val, timeout) && val == 3)
+		m->id2 |= (u64)cause__writer(m->id) << 32;
 }
 
 static __always_inline void cause__print_fd(struct clock_memo *m, struct task_struct *task, u64 fd)
@@ -331,11 +358,11 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 		c->key.kind = CAUSE_MUTEX;
 		return STATE_LOCK;
 	}
-	c->key.id2 = 0;
 	if (futex__is_rwlock(op, val, timeout)) {
 		c->key.kind = CAUSE_RWLOCK;
 		return STATE_LOCK;
 	}
+	c->key.id2 = 0;
 	if (cmd == FUTEX_WAIT_BITSET && !(op & FUTEX_PRIVATE) && val > 3) {
 		/* The word is the thread's TID until the kernel clears it: one lock each. */
 		c->key.kind = CAUSE_JOIN;
@@ -346,6 +373,29 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 			      ? CAUSE_COND
 			      : CAUSE_FUTEX;
 	return STATE_SYNC;
+}
+
+/*
+ * Which kind of event: by what lies around the word of glibc's structures, which the waiting thread
+ * has in its memory. A semaphore (struct new_sem) counts its waiters at 4 and says at 8 whether
+ * it is shared; a barrier (struct pthread_barrier) waits for its round at 4, between those that
+ * came in, the number that it is for, and whether it is shared.
+ */
+static __always_inline void cause__event(struct cause *c, const struct clock_memo *m)
+{
+	u32 op = m->word >> WORD_FD_SHIFT, val = m->id2, word[4];
+	u32 shared = op & FUTEX_PRIVATE ? 0 : 128;
+
+	if (c->key.kind == CAUSE_COND) {
+		if (!bpf_probe_read_user(word, 12, (void *)m->id) && !(m->id & 7) && word[1] &&
+		    word[1] < 0x10000 && word[2] == shared)
+			c->key.kind = CAUSE_SEM;
+	} else if (c->key.kind == CAUSE_FUTEX && (op & FUTEX_CMD_MASK) == FUTEX_WAIT &&
+		   (m->word & WORD_ZERO_ARG)) {
+		if (!bpf_probe_read_user(word, 16, (void *)m->id - 4) && word[0] > val &&
+		    word[2] >= 2 && word[0] - val <= word[2] && word[3] == shared)
+			c->key.kind = CAUSE_BARRIER;
+	}
 }
 
 static __always_inline u32 cause__plain(struct cause *c, enum cause_kind kind, u32 state)
@@ -443,7 +493,8 @@ static __always_inline void cause__name(const struct cause *c)
 }
 
 /* Finds out the state behind fingerprint @m and, with @tally, the slot that the wait goes to. */
-static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bool tally)
+static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bool current,
+				     bool tally)
 {
 	struct cause c = {};
 	bool fresh = false;
@@ -452,6 +503,8 @@ static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bo
 	m->slot = TALLY_NONE;
 	if (!tally)
 		return 0;
+	if (current && m->state == STATE_SYNC)
+		cause__event(&c, m);
 	c.key.row = clk->row;
 	c.key.state = m->state;
 	m->slot = tally__slot(&c.key, &fresh);
@@ -472,7 +525,7 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	cause__print(&m, clk, task, task_state, current);
 	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
 		return clk->memo.state;
-	cause__resolve(clk, &m, tally);
+	cause__resolve(clk, &m, current, tally);
 	clk->memo = m;
 	return m.state;
 }

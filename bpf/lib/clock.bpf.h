@@ -54,6 +54,9 @@ struct clock {
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];
+#ifdef CLOCK_EXTRA
+	CLOCK_EXTRA /* what a command keeps for each thread besides */
+#endif
 };
 
 /* A segment that ended. */

@@ -12,6 +12,11 @@
  *                     come here, if its end was not seen)
  *   sched__runs()     a thread got its CPU: @seg ended
  *   sched__switched() the CPU goes to @next, watched or not
+ *
+ * A command that needs them defines SCHED_LIFE and two more, not under the run-queue lock and under
+ * it: sched__born(), a thread has got its clock and its row; sched__died(), it goes. With
+ * SCHED_CONTENTION also sched__contends() and sched__contended(): a watched thread wants a kernel
+ * lock that is taken, and has it (or gave up). These see spinning too.
  */
 #ifndef DWELL_SCHED_BPF_H
 #define DWELL_SCHED_BPF_H
@@ -19,6 +24,31 @@
 #include "lib/cause.bpf.h"
 #include "lib/clock.bpf.h"
 #include "lib/emit.bpf.h"
+#include "lib/klock.bpf.h"
+
+#ifndef SCHED_LIFE
+static __always_inline void sched__born(struct clock *clk, struct task_struct *task)
+{
+}
+
+static __always_inline void sched__died(struct clock *clk, struct task_struct *task)
+{
+}
+#endif
+
+#ifdef SCHED_CONTENTION
+#define SCHED_SPINS true
+#else
+#define SCHED_SPINS false
+static __always_inline void sched__contends(void *ctx, struct clock *clk, struct task_struct *task,
+					    u64 lock, u32 flags)
+{
+}
+
+static __always_inline void sched__contended(struct clock *clk, u64 lock)
+{
+}
+#endif
 
 static __always_inline void sched__event(enum prog_id prog)
 {
@@ -108,6 +138,7 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	} else if (dead) {
 		emit__exit(clk, prev);
 		sched__ended(clk);
+		sched__died(clk, prev);
 		clock__free(prev);
 	}
 }
@@ -188,6 +219,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	if (!clk)
 		return 0;
 	clk->row = emit__row(child);
+	sched__born(clk, child);
 	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
 #ifdef DWELL_STACK_BPF_H
@@ -219,9 +251,6 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-/* include/trace/events/lock.h: spinning is not sleeping */
-#define LCB_F_SPIN 1
-
 /* ee042be16cb4, 5.19: absent before, and then time on kernel locks is fs, other… */
 SEC_TP_OPTIONAL("contention_begin")
 int BPF_PROG(on_contention_begin, void *lock, u32 flags)
@@ -230,7 +259,7 @@ int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 	struct clock *clk;
 
 	sched__event(PROG_CONTENTION);
-	if (flags & LCB_F_SPIN)
+	if ((flags & LCB_F_SPIN) && !SCHED_SPINS)
 		return 0;
 #ifndef DWELL_RAW
 	task = bpf_get_current_task_btf();
@@ -239,6 +268,10 @@ int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 		return 0;
 	clk = clock__get(task);
 	if (!clk)
+		return 0;
+	flags |= klock__class(task, (u64)lock) << KLOCK_CLASS_SHIFT;
+	sched__contends(ctx, clk, task, (u64)lock, flags);
+	if (flags & LCB_F_SPIN)
 		return 0;
 	clk->klock_flags = flags;
 	clk->klock = (u64)lock;
@@ -258,7 +291,10 @@ int BPF_PROG(on_contention_end, void *lock)
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);
-	if (clk && clk->klock == (u64)lock)
+	if (!clk)
+		return 0;
+	sched__contended(clk, (u64)lock);
+	if (clk->klock == (u64)lock)
 		clk->klock = 0;
 	return 0;
 }
@@ -308,6 +344,7 @@ int seed(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	clk->row = emit__row(task);
+	sched__born(clk, task);
 	/* A hook was faster, and knew no row: what it remembers is nobody's. */
 	if (clk->state != STATE_NONE) {
 		clk->memo.word = 0;

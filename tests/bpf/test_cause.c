@@ -56,7 +56,8 @@ enum {
 	REALTIME = 256,
 };
 
-#define OWNER 4711u
+#define OWNER  4711u
+#define WRITER 816
 
 /* A mutex of someone else's: what lies behind its word is no thread's number. */
 static void test_futex_no_owner(void **state)
@@ -73,8 +74,11 @@ static void test_futex_no_owner(void **state)
 
 static void test_futex(void **state)
 {
-	/* What lies behind the futex word is the owner in glibc's mutexes, and there alone. */
-	static uint32_t word[4] = {0, 0, OWNER, 0};
+	/*
+	 * What lies behind the futex word is the owner in glibc's mutexes, and there alone; further
+	 * behind, the writer in its rwlocks.
+	 */
+	static _Alignas(8) uint32_t word[6] = {0, 0, OWNER, 0, WRITER, 0};
 	static const struct {
 		uint32_t op, val, timeout, state, kind, id2;
 	} table[] = {
@@ -83,8 +87,8 @@ static void test_futex(void **state)
 		{WAIT, 2, 0, STATE_LOCK, CAUSE_MUTEX, OWNER},
 		{WAIT_BITSET | PRIVATE | REALTIME, 2, 1, STATE_LOCK, CAUSE_MUTEX, OWNER},
 		{WAIT_BITSET | PRIVATE, 2, 1, STATE_LOCK, CAUSE_MUTEX, OWNER},
-		/* Rust's, with and without one */
-		{WAIT_BITSET | PRIVATE, 2, 0, STATE_LOCK, CAUSE_MUTEX, OWNER},
+		/* Rust's, which has none there */
+		{WAIT_BITSET | PRIVATE, 2, 0, STATE_LOCK, CAUSE_MUTEX, 0},
 		{LOCK_PI | PRIVATE, 0, 0, STATE_LOCK, CAUSE_PI, OWNER},
 		{LOCK_PI2 | PRIVATE, 0, 1, STATE_LOCK, CAUSE_PI, OWNER},
 		{LOCK_PI, 0, 0, STATE_LOCK, CAUSE_PI, OWNER},
@@ -96,10 +100,10 @@ static void test_futex(void **state)
 		{WAIT | PRIVATE, 0xffffffff, 0, STATE_SYNC, CAUSE_FUTEX, 0},
 		{WAIT, 0x80000000, 0, STATE_SYNC, CAUSE_FUTEX, 0},
 		/* rwlocks: readers and writers */
-		{WAIT_BITSET | PRIVATE | REALTIME, 3, 0, STATE_LOCK, CAUSE_RWLOCK, 0},
-		{WAIT_BITSET | PRIVATE | REALTIME, 3, 1, STATE_LOCK, CAUSE_RWLOCK, 0},
+		{WAIT_BITSET | PRIVATE | REALTIME, 3, 0, STATE_LOCK, CAUSE_RWLOCK, WRITER},
+		{WAIT_BITSET | PRIVATE | REALTIME, 3, 1, STATE_LOCK, CAUSE_RWLOCK, WRITER},
 		{WAIT_BITSET | PRIVATE | REALTIME, 2, 0, STATE_LOCK, CAUSE_RWLOCK, 0},
-		{WAIT_BITSET | REALTIME, 3, 0, STATE_LOCK, CAUSE_RWLOCK, 0},
+		{WAIT_BITSET | REALTIME, 3, 0, STATE_LOCK, CAUSE_RWLOCK, WRITER},
 		/* condition variables and semaphores: private and shared */
 		{WAIT_BITSET | PRIVATE | REALTIME, 0, 0, STATE_SYNC, CAUSE_COND, 0},
 		{WAIT_BITSET | REALTIME, 0, 0, STATE_SYNC, CAUSE_COND, 0},

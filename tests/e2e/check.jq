@@ -129,3 +129,49 @@ def oracle($measured; $named):
       (select($truth.state != "cpu") |
         oracle_causes($row; $truth; $named), oracle_count($row; $truth))
     end);
+
+# ---- lock's oracles ----
+
+# $truth is of `waits`: one thread waits for another one, the helper.
+def lock_oracle($truth; $kind):
+  sound, lossless,
+  ([.rows[] | select((.kind | startswith($kind)) and .total_ns > $truth.blocked_ns * 0.01)] as $rows |
+    if $rows == [] then "no row of kind \($kind): \([.rows[] | {kind, count, total_ns}])" else
+      # the time is in the longest row: the workload may wait for others of the kind for some us
+      ($rows | max_by(.total_ns)) as $row |
+      between("waits"; [$rows[].count] | total; $truth.count - .loss.total;
+        $truth.count + .loss.total + (if $truth.state == "lock" then 0 else 3 end)),
+      (select($kind != "join") | between("time"; [$rows[].total_ns] | total;
+        $truth.blocked_ns * 0.97; $truth.total_ns * 1.03)),
+      (select($truth.helper_tid and ($kind != "join") and $truth.state != "klock") |
+        ([$rows[].holders[] | select(.tid == $truth.helper_tid)] | map(.count) | total) as $right |
+        between("waits with the right holder"; $right; $truth.count * 0.99 - .loss.total; $truth.count + 3)),
+      (select($truth.detail.addr) | between("address of \($row.name)"; $row.addr | hex;
+        $truth.detail.addr | hex; ($truth.detail.addr | hex) + 64))
+    end);
+
+# $truth is of `locks crowd`: several threads wait for one, whose doing is known.
+def lock_crowd($truth):
+  ($truth.waiters | map(.count) | add) as $count | ($truth.waiters | length) as $n |
+  .loss.total as $lost |
+  sound, lossless,
+  ([.rows[] | select(.kind == $truth.kind)] | max_by(.total_ns)) as $row |
+  if $row == null then "no row of kind \($truth.kind)" else
+    $truth.holder as $h |
+    ([$row.holders[] | select(.tid == $h.tid)][0]) as $holder |
+    expect($row.addr == $truth.addr; "the lock is at \($row.addr) instead of \($truth.addr)"),
+    expect($row.name == $truth.symbol; "the lock is called \($row.name), not \($truth.symbol)"),
+    expect($row.waiters == $n; "\($row.waiters) waiters instead of \($n)"),
+    between("waits"; $row.count; $count - $lost; $count + $lost),
+    between("time"; $row.total_ns; ($truth.waiters | map(.blocked_ns) | add) * 0.97;
+      ($truth.waiters | map(.total_ns) | add) * 1.03),
+    between("waits behind the holder"; $holder.count; $n * $truth.rounds * 0.99 - $lost; $count),
+    between("time behind the holder"; $holder.total_ns; $h.held_ns * $n * 0.97;
+      ($h.held_ns + $h.before_ns) * $n * 1.03),
+    between("the holder on a CPU"; $holder.states.cpu; $h.cpu_ns * $n * 0.97;
+      ($h.cpu_ns + $h.before_cpu_ns) * $n * 1.03),
+    between("the holder asleep"; $holder.states.sleep; ($h.held_ns - $h.cpu_ns - $h.runq_ns) * $n * 0.97;
+      ($h.held_ns - $h.cpu_ns - $h.runq_ns + $h.before_ns) * $n * 1.03),
+    expect($holder.unknown_ns <= $holder.total_ns * 0.03; "not known: \($holder.unknown_ns) ns of \($holder.total_ns)"),
+    expect($holder.doing == "clock_nanosleep"; "the holder does \($holder.doing)")
+  end;

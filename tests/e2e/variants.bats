@@ -17,13 +17,16 @@ loads() {
 }
 
 each() { # variant
-	local command options
+	local command options rows
 
 	start_sleeper sleep
 	for command in $(commands); do
+		# rows of other things than the others'
+		rows=("--by thread" "--by comm" "--by cgroup")
+		[ "$command" != lock ] || rows=("--by caller" "--by task" "--by holder" --events)
 		# what the verifier says of the rest, tests/vm/load tells
-		options=(-a "-p $PID" "-p $PID,$$" "-t $PID" "-c sleeper" --kthreads "--min 1ms" "--by thread"
-			"--by comm" "--by cgroup" "--max-entries 16")
+		options=(-a "-p $PID" "-p $PID,$$" "-t $PID" "-c sleeper" --kthreads "--min 1ms"
+			"--max-entries 16" "${rows[@]}")
 		[ -z "${DWELL_TEST_FEW:-}" ] || options=(-a "-p $PID,$$")
 		for options in "${options[@]}"; do
 			# shellcheck disable=SC2086 # options are words

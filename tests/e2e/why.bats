@@ -65,6 +65,15 @@ culprit() { # state
 	oracle lock-fcntl
 }
 
+@test "lock: a mutex in a variable, by name" {
+	start "$T/locks" "$W/locks" crowd mutex 500 10
+	sleep 0.2
+	dwell why --json -p "$PID" -d 0.5 -o "$T/why.json" 2>"$T/err"
+	check "$T/why.json" '[.rows[].causes[] | select(.kind == "mutex")][0].name |
+		expect(. // "" | test("^mutex crowd_mutex 0x[0-9a-f]+ held by [0-9]+ \\(holder\\)$");
+			"the cause is called \(.)")'
+}
+
 @test "sync: a condition variable is no lock" {
 	oracle sync-cond
 }

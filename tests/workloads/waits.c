@@ -170,9 +170,9 @@ static const struct mode modes[] = {
 
 	{"sync-cond", "sync", "cond", .setup = cond__setup, .block = cond__block,
 	 .release = cond__release},
-	{"sync-sem", "sync", "cond", .setup = sem__setup, .block = sem__block,
+	{"sync-sem", "sync", "sem", .setup = sem__setup, .block = sem__block,
 	 .release = sem__release},
-	{"sync-barrier", "sync", "futex", .setup = barrier__setup, .block = barrier__pass,
+	{"sync-barrier", "sync", "barrier", .setup = barrier__setup, .block = barrier__pass,
 	 .release = barrier__pass},
 	{"sync-join", "sync", "join", .setup = join__setup, .hold = join__hold,
 	 .block = join__block, .release = sem__release},

@@ -66,6 +66,11 @@ static const char *string_of(const void *row, const struct column *col)
 	return *(const char *const *)field(row, col);
 }
 
+static double share_of(const void *row, const struct column *col)
+{
+	return *(const double *)field(row, col);
+}
+
 static const struct hist *hist_of(const void *row, const struct column *col)
 {
 	return *(const struct hist *const *)field(row, col);
@@ -122,6 +127,9 @@ static void format_cell(char dst[CELL_MAX], const struct text_column *tc, const 
 		break;
 	case COL_HEX:
 		snprintf(dst, CELL_MAX, "0x%" PRIx64, u64_of(row, col));
+		break;
+	case COL_SHARE:
+		snprintf(dst, CELL_MAX, "%.0f %%", 100 * share_of(row, col));
 		break;
 	case COL_HIST:
 		format_hist(dst, CELL_MAX, hist_of(row, col), tc->part);
@@ -294,6 +302,9 @@ static void value_json(struct json *j, const struct column *col, const void *row
 		snprintf(hex, sizeof(hex), "0x%" PRIx64, u64_of(row, col));
 		json__str(j, hex);
 		break;
+	case COL_SHARE:
+		json__double(j, share_of(row, col), 4);
+		break;
 	case COL_STATES:
 		table__states_json(j, (const uint64_t *)field(row, col));
 		break;
@@ -338,7 +349,8 @@ void table__json(struct json *j, const struct column *cols, const void *rows, si
 
 static bool is_ordered(const struct column *col)
 {
-	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_STRV;
+	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_STRV &&
+	       col->type != COL_SHARE;
 }
 
 /* True if @key is @name, or @name without its "_ns". */

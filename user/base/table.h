@@ -22,6 +22,7 @@ enum column_type {
 	COL_NS,    /* uint64_t, scaled in text, ns in JSON */
 	COL_BYTES, /* uint64_t, scaled in text */
 	COL_HEX,   /* uint64_t, 0x… in text and a string in JSON */
+	COL_SHARE, /* double, a part of 1: "94 %" in text, 0.94 in JSON */
 	COL_HIST, /* struct hist *: p50, p95, p99, max in text; p50_ns … max_ns and "hist" in JSON
 		   */
 	COL_STATES, /* uint64_t[NR_STATES] in the row, ns: an object of the non-zero ones, JSON only
@@ -79,7 +80,7 @@ void table__states_json(struct json *j, const uint64_t *states);
 
 /*
  * The column that --sort names (its key, with or without "_ns"), or NULL. Types that have no order
- * (COL_STATES, COL_LIST, COL_STRV) are not found.
+ * (COL_STATES, COL_LIST, COL_STRV, COL_SHARE) are not found.
  */
 const struct column *table__find(const struct column *cols, const char *key);
 

@@ -6,6 +6,8 @@
 #include "core/causes.h"
 #include "core/names.h"
 
+#define CAUSES_NAMED 64 /* a row's first few have variables' names */
+
 const struct column report_cause_columns[] = {
 	{.key = "state", .type = COL_STR, .offset = offsetof(struct report_cause, state)},
 	{.key = "kind", .type = COL_STR, .offset = offsetof(struct report_cause, kind)},
@@ -71,6 +73,8 @@ static bool causes__private(const struct tally_key *key)
 	case CAUSE_ROBUST:
 	case CAUSE_RWLOCK:
 	case CAUSE_COND:
+	case CAUSE_SEM:
+	case CAUSE_BARRIER:
 	case CAUSE_FUTEX:
 		return true;
 	}
@@ -137,6 +141,26 @@ static struct tally *causes__copy(struct session *s, uint64_t row, size_t *n)
 	return copy;
 }
 
+/*
+ * "mutex orders 0x55d0… held by…" from "mutex 0x55d0… held by…", if a variable of process @tgid is
+ * there; else @name.
+ */
+static const char *causes__variable(struct session *s, const struct tally_key *key, uint32_t tgid,
+				    const char *name)
+{
+	char variable[256], module[256];
+	const char *address;
+
+	if (!tgid || !name || !causes__private(key))
+		return name;
+	address = strstr(name, " 0x");
+	if (!address || datasyms__user(s->datasyms, tgid, key->id, variable, sizeof(variable),
+				       module, sizeof(module)))
+		return name;
+	return arena__printf(&s->arena, "%.*s %s%s", (int)(address - name), name, variable,
+			     address);
+}
+
 enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid, struct table_list *out)
 {
 	size_t n;
@@ -156,6 +180,9 @@ enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid, struc
 		const char *name = names__cause(&s->object, session__accounts(s), &t[i].key,
 						(uint32_t)owner, &s->arena);
 
+		/* Each look-up reads symbols: for those that are seen. */
+		if (i < CAUSES_NAMED)
+			name = causes__variable(s, &t[i].key, (uint32_t)owner, name);
 		if (!name)
 			return err__fail("no memory for the report");
 		causes[i] = (struct report_cause){

@@ -122,3 +122,134 @@ void frames__count(struct session *s, uint64_t id, uint64_t count, struct report
 	if (stack.n && stack.end < NR_STACK_ENDS)
 		report->stack_ends[stack.end] += count;
 }
+
+/* How the names begin of what locks are made of. "[module+0x…" stands for what has no symbol. */
+static const char *const primitives[] = {
+	/* glibc and musl */
+	"pthread_",
+	"__pthread_",
+	"___pthread_",
+	"lll_",
+	"__lll_",
+	"futex_",
+	"__futex_",
+	"__GI_",
+	"__new_sem_",
+	"sem_wait",
+	"sem_timedwait",
+	"sem_clockwait",
+	"do_futex_wait",
+	"syscall",
+	"__syscall",
+	"__timedwait",
+	"__wait",
+	"__internal_",
+	"[libc.so",
+	"[libpthread",
+	"__clone",
+	"cnd_",
+	"mtx_",
+	"[vdso",
+	/* C++ */
+	"std::mutex",
+	"std::timed_mutex",
+	"std::recursive_",
+	"std::shared_",
+	"std::__shared_",
+	"std::lock",
+	"std::unique_lock",
+	"std::scoped_lock",
+	"std::condition_variable",
+	"std::__condvar",
+	"std::__atomic",
+	"std::_V2::condition_variable",
+	"__gthread_",
+	/* Rust */
+	"std::sys",
+	"std::sync",
+	"std::thread",
+	"<std::sync",
+	"<std::sys",
+	"lock_api::",
+	"<lock_api::",
+	"parking_lot",
+	"<parking_lot",
+	"core::",
+	"<core::",
+	/* Go */
+	"runtime.futex",
+	"runtime.lock",
+	"runtime.note",
+	"runtime.semasleep",
+	"runtime.mPark",
+	"sync.(*Mutex)",
+	"sync.(*RWMutex)",
+	"sync.runtime_",
+	"internal/sync.",
+	/* Java */
+	"Unsafe_Park",
+	"Parker::park",
+	"PlatformEvent::park",
+	"PlatformMonitor::",
+	"Monitor::",
+	"Mutex::",
+	"ObjectMonitor::",
+	"ObjectSynchronizer::",
+	"os::PlatformEvent",
+	"SafepointMech",
+	/* Python */
+	"PyThread_acquire_lock",
+	"take_gil",
+	"PyEval_RestoreThread",
+	"PyEval_AcquireThread",
+	"PyMutex_Lock",
+	"_PyMutex_",
+	"_PySemaphore_",
+	"_PyParkingLot_",
+	/* the kernel */
+	"__schedule",
+	"schedule",
+	"__mutex_lock",
+	"mutex_lock",
+	"__down_",
+	"down_",
+	"rwsem_",
+	"__rwsem",
+	"rt_mutex_",
+	"__rt_mutex",
+	"rtlock_",
+	"native_queued_",
+	"queued_",
+	"pv_queued_",
+	"_raw_",
+	"do_raw_",
+	"__pv_queued",
+	"percpu_",
+	"__percpu_",
+	"inode_lock",
+	"pipe_lock",
+	"mmap_read_lock",
+	"mmap_write_lock",
+	"osq_",
+	"bpf_",
+	"__bpf_",
+	"__traceiter_",
+};
+
+static bool frames__is_primitive(const char *name)
+{
+	for (size_t i = 0; i < sizeof(primitives) / sizeof(*primitives); i++) {
+		if (!strncmp(name, primitives[i], strlen(primitives[i])))
+			return true;
+	}
+	return false;
+}
+
+const char *frames__caller(const char *const *names)
+{
+	for (; names && *names; names++) {
+		if (!frames__is_primitive(*names))
+			return *names;
+	}
+	return NULL;
+}

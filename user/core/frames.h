@@ -18,4 +18,10 @@ const char **frames__names(struct session *s, uint32_t tgid, uint64_t id);
 /* Adds @count waits with the stacks @id to the report's account of how user stacks end. */
 void frames__count(struct session *s, uint64_t id, uint64_t count, struct report *report);
 
+/*
+ * The innermost frame of @names that asks for a lock and is not part of the lock itself: not of
+ * the C library, nor of what C++, Rust, Go, Java and Python lock with. NULL if there is none.
+ */
+const char *frames__caller(const char *const *names);
+
 #endif

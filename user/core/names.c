@@ -180,24 +180,45 @@ static const char *names__lock(const struct accounts *accounts, const struct tal
 			     tid, comm);
 }
 
-/* include/trace/events/lock.h */
-enum {
-	LCB_F_READ = 1 << 1,
-	LCB_F_RT = 1 << 3,
-	LCB_F_PERCPU = 1 << 4,
-	LCB_F_MUTEX = 1 << 5,
-};
-
-static const char *names__klock_type(uint32_t flags)
+/* "kernel rwsem (read)". */
+const char *names__klock_type(uint32_t flags)
 {
+	bool read = flags & LCB_F_READ;
+
 	if (flags & LCB_F_MUTEX)
-		return "kernel mutex";
+		return flags & LCB_F_SPIN ? "kernel mutex (spinning)" : "kernel mutex";
 	if (flags & LCB_F_RT)
 		return "kernel rt lock";
 	if (flags & LCB_F_PERCPU)
-		return flags & LCB_F_READ ? "kernel percpu rwsem (read)"
-					  : "kernel percpu rwsem (write)";
-	return flags & LCB_F_READ ? "kernel rwsem (read)" : "kernel rwsem (write)";
+		return read ? "kernel percpu rwsem (read)" : "kernel percpu rwsem (write)";
+	if (flags & LCB_F_SPIN) {
+		if (!(flags & (LCB_F_READ | LCB_F_WRITE)))
+			return "kernel spinlock";
+		return read ? "kernel rwlock (read)" : "kernel rwlock (write)";
+	}
+	return read ? "kernel rwsem (read)" : "kernel rwsem (write)";
+}
+
+const char *names__klock_class(uint32_t aux)
+{
+	static const char *const classes[NR_KLOCK_CLASSES] = {
+		[KLOCK_MMAP] = "mmap_lock",
+		[KLOCK_SIGNAL] = "siglock",
+		[KLOCK_INODE] = "inode i_rwsem",
+		[KLOCK_PIPE] = "pipe mutex",
+	};
+	uint32_t class = aux >> KLOCK_CLASS_SHIFT;
+
+	return class < NR_KLOCK_CLASSES ? classes[class] : NULL;
+}
+
+static const char *names__klock(const struct tally_key *key, const char *call, struct arena *arena)
+{
+	const char *class = names__klock_class(key->aux);
+
+	return arena__printf(arena, "%s 0x%" PRIx64 "%s%s%s%s", names__klock_type(key->aux),
+			     (uint64_t)key->id, class ? " " : "", class ?: "", *call ? " in " : "",
+			     call);
 }
 
 const char *names__task(const struct object *o, const struct accounts *accounts,
@@ -269,9 +290,15 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_ROBUST:
 		return names__lock(accounts, key, tgid, arena);
 	case CAUSE_RWLOCK:
-		return arena__printf(arena, "rwlock 0x%" PRIx64, addr);
+		if (!key->id2)
+			return arena__printf(arena, "rwlock 0x%" PRIx64, addr);
+		return names__lock(accounts, key, tgid, arena);
 	case CAUSE_COND:
-		return arena__printf(arena, "condition variable or semaphore 0x%" PRIx64, addr);
+		return arena__printf(arena, "condition variable 0x%" PRIx64, addr);
+	case CAUSE_SEM:
+		return arena__printf(arena, "semaphore 0x%" PRIx64, addr);
+	case CAUSE_BARRIER:
+		return arena__printf(arena, "barrier 0x%" PRIx64, addr);
 	case CAUSE_JOIN:
 		return "the end of a thread";
 	case CAUSE_FUTEX:
@@ -279,8 +306,7 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	case CAUSE_CHILD:
 		return arena__printf(arena, "child process (%s)", call);
 	case CAUSE_KLOCK:
-		return arena__printf(arena, "%s 0x%" PRIx64 "%s%s", names__klock_type(key->aux),
-				     addr, *call ? " in " : "", call);
+		return names__klock(key, call, arena);
 	case CAUSE_FAULT:
 		return "page fault";
 	case CAUSE_STOP:

@@ -20,6 +20,10 @@ const char *names__kind(enum cause_kind kind); /* "file" */
 const char *names__cause(const struct object *o, const struct accounts *accounts,
 			 const struct tally_key *key, uint32_t tgid, struct arena *arena);
 
+/* Which kernel lock it is by tally_key.aux of CAUSE_KLOCK: "mmap_lock"; NULL if not known. */
+const char *names__klock_class(uint32_t aux);
+const char *names__klock_type(uint32_t aux); /* "kernel rwsem (read)" */
+
 /* The command name behind a key of kind CAUSE_TASK. NULL without memory. */
 const char *names__task(const struct object *o, const struct accounts *accounts,
 			const struct tally_key *key, struct arena *arena);

@@ -96,6 +96,10 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 		object__size(o->obj, "unwind_spaces", 1);
 	}
 	object__size(o->obj, "ring", sizes->ring_bytes);
+	/* The command lock's: a thread has a number in each of at most two namespaces. */
+	object__size(o->obj, "thread_refs", 2 * sizes->threads);
+	object__size(o->obj, "lock_logs", sizes->tallies / 4 ?: 1);
+	object__size(o->obj, "lock_parts", 8 * sizes->tallies);
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);
 	bpf_object__for_each_program (prog, o->obj) {

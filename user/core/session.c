@@ -51,8 +51,6 @@ static const struct opt run_options[] = {
 	 "until interrupted with -i)", 2},
 	{'i', "interval", "DURATION", OPT_DURATION, AT(interval_ns), 10000000, 0, NULL,
 	 "Report each interval, at least 10ms", 2},
-	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
-	 "One row per process (default), thread, comm, cgroup or cpu", 3},
 	{'n', "rows", "N", OPT_U32, AT(rows), 1, UINT32_MAX, NULL,
 	 "Rows to show (default: 10 in text, all in JSON)", 3},
 	{0, "sort", "COLUMN", OPT_STR, AT(sort), 0, 0, NULL,
@@ -75,6 +73,12 @@ static const struct opt run_options[] = {
 	 "auto (default), tp_btf or raw_tp", 5},
 	{'v', "verbose", NULL, OPT_FLAG, AT(verbose), 0, 0, NULL,
 	 "Say more on standard error", 5},
+	OPTION_END
+};
+
+static const struct opt by_options[] = {
+	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
+	 "One row per process (default), thread, comm, cgroup or cpu", 3},
 	OPTION_END
 };
 
@@ -124,13 +128,8 @@ static enum dwell_exit session__check(struct session *s)
 
 static enum dwell_exit session__parse(struct session *s, int argc, char **argv, bool *done)
 {
-	const struct option_set sets[] = {
-		{run_options, &s->run},
-		{s->tool->accepts & ACCEPTS_STACKS ? stack_options : s->tool->options,
-		 s->tool->accepts & ACCEPTS_STACKS ? (void *)&s->run : s->tool_options},
-		{s->tool->accepts & ACCEPTS_STACKS ? s->tool->options : NULL, s->tool_options},
-		{NULL, NULL},
-	};
+	unsigned int accepts = s->tool->accepts, n = 1;
+	struct option_set sets[5] = {{run_options, &s->run}};
 	const struct options options = {
 		.command = s->tool->name,
 		.summary = s->tool->summary,
@@ -140,6 +139,12 @@ static enum dwell_exit session__parse(struct session *s, int argc, char **argv, 
 	enum dwell_exit status;
 	int rest = 0;
 
+	if (!(accepts & ACCEPTS_OWN_BY))
+		sets[n++] = (struct option_set){by_options, &s->run};
+	if (accepts & ACCEPTS_STACKS)
+		sets[n++] = (struct option_set){stack_options, &s->run};
+	if (s->tool->options)
+		sets[n++] = (struct option_set){s->tool->options, s->tool_options};
 	status = options__parse(&options, argc, argv, &rest, done);
 	if (status || *done)
 		return status;
@@ -211,6 +216,8 @@ static void session__on_seen(struct session *s, const struct thread_seen *seen)
 
 	if (err)
 		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
+	if (s->tool->accepts & NAMES_DATA)
+		datasyms__remember(s->datasyms, seen->tgid);
 }
 
 /* A thread's record of epoch @rec->epoch, from wherever it comes. */
@@ -282,13 +289,16 @@ static enum dwell_exit session__prepare(struct session *s)
 	session__configure(s, &sizes);
 	status = object__load(&s->object, s->tool->object, (enum object_attach)s->run.attach,
 			      s->run.btf, &s->config, &sizes, &s->run.target.ids);
+	if (!status && s->tool->loaded)
+		status = s->tool->loaded(s, s->tool_options);
 	if (status)
 		return status;
 	s->ring = ring_buffer__new(object__map_fd(&s->object, "ring"), session__on_record, s, NULL);
 	if (!s->ring)
 		return err__fail("the ring cannot be read: %s", strerror(errno));
 	s->stacks = stacks__new(NULL);
-	if (!s->stacks)
+	s->datasyms = datasyms__new();
+	if (!s->stacks || !s->datasyms)
 		return err__fail("no memory for symbols");
 	return session__unwind(s);
 }
@@ -615,6 +625,7 @@ static void session__free(struct session *s)
 	object__free(&s->object);
 	launch__free(&s->launch);
 	stacks__free(s->stacks);
+	datasyms__free(s->datasyms);
 	for (int i = 0; i < 2; i++)
 		accounts__reset(&s->accounts[i]);
 	arena__reset(&s->arena);

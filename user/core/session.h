@@ -9,6 +9,7 @@
 #include "core/accounts.h"
 #include "core/arena.h"
 #include "core/cost.h"
+#include "core/datasyms.h"
 #include "core/launch.h"
 #include "core/loss.h"
 #include "core/object.h"
@@ -51,6 +52,7 @@ struct session {
 	struct progress progress;
 	struct stacks *stacks;
 	struct unwind *unwind; /* where user stacks are walked, or NULL */
+	struct datasyms *datasyms;
 	struct ring_buffer *ring;
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
 	int signals;                              /* signalfd */

@@ -285,6 +285,39 @@ static void sink__histogram(struct sink *sink, const struct tool *tool, const st
 	sink__table(sink, tool, report);
 }
 
+/* A verdict and a table; then for each row its title, its details and its histogram. */
+static void sink__details(struct sink *sink, const struct tool *tool, const struct report *report)
+{
+	const char *row = report->rows.items, *title;
+	char text[1024];
+
+	if (report->verdict) {
+		str__printable(text, sizeof(text), report->verdict, 0);
+		fprintf(sink->out, "  %s\n\n", text);
+	}
+	if (report->rows.n)
+		sink__table(sink, tool, report);
+	for (size_t i = 0; i < report->rows.n; i++) {
+		const void *r = row + i * tool->row_size;
+		const char *const *line =
+			*(const char *const *const *)sink__field(r, tool->details_offset);
+		const struct hist *hist =
+			*(const struct hist *const *)sink__field(r, tool->hist_offset);
+
+		title = *(const char *const *)sink__field(r, tool->title_offset);
+		if (!title)
+			continue;
+		str__printable(text, sizeof(text), title, 0);
+		fprintf(sink->out, "\n%s\n", text);
+		for (; line && *line; line++) {
+			str__printable(text, sizeof(text), *line, 0);
+			fprintf(sink->out, "  %s\n", text);
+		}
+		if (hist)
+			hist__print(sink->out, hist, NULL, sink->width);
+	}
+}
+
 static void sink__text(struct sink *sink, const struct tool *tool, const struct report *report,
 		       const struct sink_meta *meta)
 {
@@ -305,6 +338,9 @@ static void sink__text(struct sink *sink, const struct tool *tool, const struct 
 		break;
 	case SHAPE_HISTOGRAM:
 		sink__histogram(sink, tool, report);
+		break;
+	case SHAPE_DETAILS:
+		sink__details(sink, tool, report);
 		break;
 	}
 }

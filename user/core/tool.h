@@ -24,6 +24,7 @@ enum tool_shape {
 	SHAPE_BREAKDOWN, /* states as bars, with their causes, then a table of rows */
 	SHAPE_STACKS,    /* one block per row: its numbers, then its stack */
 	SHAPE_HISTOGRAM, /* the histogram of everything, then a table of rows */
+	SHAPE_DETAILS,   /* a table of rows, then the details of each */
 };
 
 /* column.only: the column is shown with --by process, thread…; the suffix of enum group_by. */
@@ -32,6 +33,8 @@ enum tool_shape {
 enum tool_accepts {
 	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
 	ACCEPTS_BY_CPU = 2, /* --by cpu */
+	ACCEPTS_OWN_BY = 4, /* --by is an option of the command's own */
+	NAMES_DATA = 8,     /* names variables: where they lie is read before a process is gone */
 };
 
 /* The kernel side: an ELF object for each way to attach. */
@@ -86,9 +89,17 @@ struct tool {
 	size_t title_offset;  /* const char * */
 	size_t folded_offset; /* const char **: what is printed with --folded, outermost first */
 	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
+	/* SHAPE_DETAILS: a row without a title has no details: const char **, a line each… */
+	size_t details_offset;
+	size_t hist_offset; /* …and struct hist *, or NULL */
 
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
+	/*
+	 * Once everything is loaded: says what this kernel lacks for it, or EXIT_UNSUPPORTED; may
+	 * be NULL.
+	 */
+	enum dwell_exit (*loaded)(const struct session *s, const void *options);
 	/* Fills the rest of @report, which has its totals, from the epoch that ended. */
 	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
 };

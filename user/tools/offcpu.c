@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* offcpu: time off the CPU by stack and state. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

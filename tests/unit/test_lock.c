@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* What the command lock is made of: names of variables, callers in stacks, sums of parts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#include "core/datasyms.h"
+#include "core/frames.h"
+#include "core/lockparts.h"
+
+/* One with a value and one without: they lie in different mappings. */
+uint64_t lock_test_initialised[4] = {1, 2, 3, 4};
+uint64_t lock_test_zero[4];
+
+static void test_variables(void **state)
+{
+	struct datasyms *d = datasyms__new();
+	uint32_t self = (uint32_t)getpid();
+	char name[64], module[64];
+
+	(void)state;
+	assert_non_null(d);
+	assert_int_equal(datasyms__remember(d, self), 0);
+	assert_int_equal(datasyms__user(d, self, (uintptr_t)lock_test_initialised, name,
+					sizeof(name), module, sizeof(module)),
+			 0);
+	assert_string_equal(name, "lock_test_initialised");
+	assert_string_equal(module, "test_lock");
+	assert_int_equal(datasyms__user(d, self, (uintptr_t)&lock_test_zero[2], name, sizeof(name),
+					module, sizeof(module)),
+			 0);
+	assert_string_equal(name, "lock_test_zero+0x10");
+	/* The stack and the heap hold no variables with names. */
+	assert_int_not_equal(datasyms__user(d, self, (uintptr_t)name, name, sizeof(name), module,
+					    sizeof(module)),
+			     0);
+	assert_int_not_equal(datasyms__user(d, self, (uintptr_t)d, name, sizeof(name), module,
+					    sizeof(module)),
+			     0);
+	assert_int_not_equal(datasyms__user(d, self, 8, name, sizeof(name), module, sizeof(module)),
+			     0);
+	/* No process has this number. */
+	assert_int_not_equal(datasyms__remember(d, UINT32_MAX / 2), 0);
+	assert_int_not_equal(datasyms__user(d, UINT32_MAX / 2, 4096, name, sizeof(name), module,
+					    sizeof(module)),
+			     0);
+	/* No variable of the kernel's is at so low an address. */
+	assert_int_not_equal(datasyms__kernel(d, 8, name, sizeof(name)), 0);
+	datasyms__free(d);
+	datasyms__free(NULL);
+}
+
+static void test_callers(void **state)
+{
+	static const struct {
+		const char *frames[6];
+		const char *caller;
+	} table[] = {
+		{{"[libc.so.6+0x8612b]", "place_order", "main"}, "place_order"},
+		{{"__lll_lock_wait", "pthread_mutex_lock", "std::mutex::lock",
+		  "std::lock_guard<std::mutex>::lock_guard", "Shop::order"},
+		 "Shop::order"},
+		{{"syscall", "std::sync::poison::mutex::Mutex<T>::lock", "shop::order"},
+		 "shop::order"},
+		{{"__schedule", "schedule", "rwsem_down_write_slowpath", "down_write",
+		  "ext4_buffered_write_iter"},
+		 "ext4_buffered_write_iter"},
+		{{"__lll_lock_wait", "[libc.so.6+0x891f5]"}, NULL},
+		{{NULL}, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		const char *caller = frames__caller(table[i].frames);
+
+		if (!table[i].caller)
+			assert_null(caller);
+		else
+			assert_string_equal(caller, table[i].caller);
+	}
+	assert_null(frames__caller(NULL));
+}
+
+static void test_merge(void **state)
+{
+	struct lockpart items[] = {
+		{.id = 7, .slot = 3, .part = PART_HOLDER, .val = {.count = 1, .ns = 10}},
+		{.id = 7, .slot = 1, .part = PART_WAITER, .val = {.count = 4, .ns = 40}},
+		{.id = 7, .slot = 2, .part = PART_HOLDER, .val = {.count = 2, .ns = 20}},
+		{.id = 8, .slot = 2, .part = PART_HOLDER, .val = {.count = 3, .ns = 30}},
+	};
+
+	(void)state;
+	items[0].val.states[STATE_DISK] = 5;
+	items[2].val.states[STATE_DISK] = 6;
+	items[2].val.comm[0] = 0x41;
+	assert_int_equal(lockparts__merge(items, 4), 3);
+	assert_int_equal(items[0].part, PART_WAITER);
+	assert_int_equal(items[0].val.ns, 40);
+	assert_int_equal(items[1].id, 7);
+	assert_int_equal(items[1].val.count, 3);
+	assert_int_equal(items[1].val.ns, 30);
+	assert_int_equal(items[1].val.states[STATE_DISK], 11);
+	assert_int_equal(items[1].val.comm[0], 0x41);
+	assert_int_equal(items[2].id, 8);
+	assert_int_equal(lockparts__merge(items, 0), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_callers),
+		cmocka_unit_test(test_merge),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

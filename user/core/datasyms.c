@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libiberty/demangle.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "core/datasyms.h"
+
+#define REFRESH_NS    NSEC_PER_SEC
+#define PROCESSES_MAX 256       /* beyond, those that are gone have no names */
+#define SYMBOLS_MAX   (1 << 22) /* of one file: what is behind is not looked at */
+#define SECTIONS_MAX  4096
+#define SEGMENTS_MAX  64
+#define NAME_BYTES    256
+/* Many kernels list functions only: what is this far above a symbol is another thing. */
+#define KERNEL_FAR 4096
+
+struct mapping {
+	uint64_t start, end, offset, inode;
+	char *path; /* "" without one */
+};
+
+struct process {
+	uint32_t tgid;
+	uint64_t read_ns; /* when its mappings were read */
+	struct mapping *maps;
+	size_t n;
+};
+
+/* Of the kernel. */
+struct variable {
+	uint64_t addr;
+	char *name;
+};
+
+struct datasyms {
+	struct process processes[PROCESSES_MAX];
+	size_t n;
+	bool kernel_read;
+	struct variable *kernel; /* ascending */
+	size_t nkernel;
+};
+
+/* ---- mappings ------------------------------------------------------------------------------- */
+
+static void process__free(struct process *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->maps[i].path);
+	free(p->maps);
+	*p = (struct process){0};
+}
+
+static int process__add(struct process *p, const char *line)
+{
+	struct mapping *grown, m = {0};
+	int at = 0;
+	size_t len;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s %" SCNx64 " %*x:%*x %" SCNu64 " %n",
+		   &m.start, &m.end, &m.offset, &m.inode, &at) != 4 ||
+	    !at)
+		return 0;
+	if (!(p->n & (p->n - 1))) {
+		grown = realloc(p->maps, (p->n ? 2 * p->n : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		p->maps = grown;
+	}
+	len = strcspn(line + at, "\n");
+	m.path = strndup(line + at, len);
+	if (!m.path)
+		return -ENOMEM;
+	p->maps[p->n++] = m;
+	return 0;
+}
+
+static int process__read(struct process *p, uint32_t tgid)
+{
+	char path[64], *line = NULL;
+	size_t size = 0;
+	int err = 0;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/maps", tgid);
+	in = fopen(path, "re");
+	if (!in)
+		return -errno;
+	while (!err && getline(&line, &size, in) > 0)
+		err = process__add(p, line);
+	free(line);
+	fclose(in);
+	p->tgid = tgid;
+	p->read_ns = time__now();
+	return err ?: p->n ? err : -ESRCH;
+}
+
+static struct process *datasyms__process(struct datasyms *d, uint32_t tgid)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->processes[i].tgid == tgid)
+			return &d->processes[i];
+	}
+	return NULL;
+}
+
+int datasyms__remember(struct datasyms *d, uint32_t tgid)
+{
+	struct process *known = datasyms__process(d, tgid), fresh = {0};
+	int err = process__read(&fresh, tgid);
+
+	if (!err && !known && d->n == PROCESSES_MAX)
+		err = -ENOSPC;
+	if (err) {
+		process__free(&fresh);
+		return err;
+	}
+	if (!known)
+		known = &d->processes[d->n++];
+	else
+		process__free(known);
+	*known = fresh;
+	return 0;
+}
+
+struct datasyms *datasyms__new(void)
+{
+	return calloc(1, sizeof(struct datasyms));
+}
+
+void datasyms__free(struct datasyms *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->n; i++)
+		process__free(&d->processes[i]);
+	for (size_t i = 0; i < d->nkernel; i++)
+		free(d->kernel[i].name);
+	free(d->kernel);
+	free(d);
+}
+
+/*
+ * The first mapping of the file that holds @addr, or that ends in the memory without a file that
+ * does: a variable without initial value lies behind its file's.
+ */
+static const struct mapping *process__file(const struct process *p, uint64_t addr)
+{
+	const struct mapping *file = NULL, *first = NULL;
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < p->n && p->maps[i].start <= addr; i++) {
+		const struct mapping *m = &p->maps[i];
+
+		if (m->inode)
+			file = m;
+		else if (m->start != end || m->path[0])
+			file = NULL;
+		if (file && addr < m->end)
+			break;
+		end = m->end;
+	}
+	if (!file || addr < file->start)
+		return NULL;
+	for (size_t i = 0; !first && i < p->n; i++)
+		first = p->maps[i].inode == file->inode && !p->maps[i].offset ? &p->maps[i] : NULL;
+	return first;
+}
+
+/* ---- ELF ------------------------------------------------------------------------------------ */
+
+static bool elf__read(int fd, void *to, size_t size, uint64_t at)
+{
+	return at < INT64_MAX && pread(fd, to, size, (off_t)at) == (ssize_t)size;
+}
+
+/* The file's own address of what is mapped @distance bytes behind its first byte. */
+static bool elf__vaddr(int fd, const Elf64_Ehdr *header, uint64_t distance, uint64_t *vaddr)
+{
+	Elf64_Phdr segment;
+
+	for (unsigned int i = 0; i < header->e_phnum && i < SEGMENTS_MAX; i++) {
+		if (!elf__read(fd, &segment, sizeof(segment),
+			       header->e_phoff + i * sizeof(segment)))
+			return false;
+		if (segment.p_type != PT_LOAD)
+			continue;
+		/* Segments are in ascending order, and the first holds the file's first byte. */
+		*vaddr = segment.p_vaddr - segment.p_offset + distance;
+		return true;
+	}
+	return false;
+}
+
+/* The variable of section @table that holds @vaddr; *@name is its offset in the strings. */
+static bool elf__find(int fd, const Elf64_Shdr *table, uint64_t vaddr, Elf64_Sym *found)
+{
+	Elf64_Sym batch[256];
+	uint64_t n = table->sh_size / sizeof(*batch);
+
+	if (n > SYMBOLS_MAX)
+		n = SYMBOLS_MAX;
+	for (uint64_t i = 0; i < n; i += 256) {
+		size_t many = n - i < 256 ? n - i : 256;
+
+		if (!elf__read(fd, batch, many * sizeof(*batch),
+			       table->sh_offset + i * sizeof(*batch)))
+			return false;
+		for (size_t k = 0; k < many; k++) {
+			if (ELF64_ST_TYPE(batch[k].st_info) == STT_OBJECT && batch[k].st_shndx &&
+			    vaddr >= batch[k].st_value &&
+			    vaddr - batch[k].st_value < batch[k].st_size) {
+				*found = batch[k];
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* The name as people write it (C++, Rust). */
+static void elf__present(const char *symbol, char *name, size_t size)
+{
+	char *demangled = cplus_demangle(symbol, DMGL_AUTO);
+
+	str__printable(name, size, demangled ?: symbol, 0);
+	free(demangled);
+}
+
+/* Looks in .symtab and .dynsym, whichever comes first. */
+static int elf__name(int fd, const Elf64_Ehdr *header, uint64_t vaddr, char *name, size_t size)
+{
+	char text[NAME_BYTES];
+	Elf64_Shdr table, strings;
+	Elf64_Sym symbol;
+	ssize_t got;
+
+	for (unsigned int i = 0; i < header->e_shnum && i < SECTIONS_MAX; i++) {
+		if (!elf__read(fd, &table, sizeof(table), header->e_shoff + i * sizeof(table)))
+			return -ENOENT;
+		if (table.sh_type != SHT_SYMTAB && table.sh_type != SHT_DYNSYM)
+			continue;
+		if (!elf__find(fd, &table, vaddr, &symbol) || table.sh_link >= header->e_shnum ||
+		    !elf__read(fd, &strings, sizeof(strings),
+			       header->e_shoff + table.sh_link * sizeof(strings)) ||
+		    symbol.st_name >= strings.sh_size || strings.sh_offset > INT64_MAX / 2)
+			continue;
+		got = pread(fd, text, sizeof(text) - 1,
+			    (off_t)(strings.sh_offset + symbol.st_name));
+		if (got <= 0)
+			continue;
+		text[got] = '\0';
+		elf__present(text, name, size);
+		if (vaddr != symbol.st_value) {
+			size_t len = strlen(name);
+
+			str__append(name, size, &len, "+0x%" PRIx64, vaddr - symbol.st_value);
+		}
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/*
+ * The regular file behind a mapping: as the process has it, or by its path if it is still the
+ * same.
+ */
+static int file__open(uint32_t tgid, const struct mapping *m)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+	int fd;
+
+	for (int how = 0; how < 2; how++) {
+		if (how)
+			snprintf(path, sizeof(path), "%s", m->path);
+		else
+			snprintf(path, sizeof(path), "/proc/%" PRIu32 "/root%s", tgid, m->path);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_ino == m->inode)
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -ENOENT;
+}
+
+int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name, size_t size,
+		   char *module, size_t module_size)
+{
+	struct process *p = datasyms__process(d, tgid);
+	const struct mapping *m;
+	const char *slash;
+	Elf64_Ehdr header;
+	uint64_t vaddr;
+	int fd, err = -ENOENT;
+
+	module[0] = '\0';
+	/* What was mapped since is found the second time; what is gone stays as it was. */
+	m = p ? process__file(p, addr) : NULL;
+	if (!m && (!p || time__now() - p->read_ns > REFRESH_NS) && !datasyms__remember(d, tgid))
+		m = process__file(datasyms__process(d, tgid), addr);
+	if (!m || m->path[0] != '/')
+		return -ENOENT;
+	slash = strrchr(m->path, '/');
+	str__printable(module, module_size, slash + 1, 0);
+	fd = file__open(tgid, m);
+	if (fd < 0)
+		return fd;
+	if (elf__read(fd, &header, sizeof(header), 0) && !memcmp(header.e_ident, ELFMAG, SELFMAG) &&
+	    header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_phentsize == sizeof(Elf64_Phdr) &&
+	    header.e_shentsize == sizeof(Elf64_Shdr) &&
+	    elf__vaddr(fd, &header, addr - m->start, &vaddr))
+		err = elf__name(fd, &header, vaddr, name, size);
+	close(fd);
+	return err;
+}
+
+/* ---- the kernel ----------------------------------------------------------------------------- */
+
+static int kernel__compare(const void *a, const void *b)
+{
+	const struct variable *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* "ADDRESS TYPE NAME [MODULE]" of a variable; without memory it stays unknown. */
+static void kernel__add(struct datasyms *d, char *line, size_t *max)
+{
+	char *end;
+	uint64_t addr = strtoull(line, &end, 16);
+	struct variable *grown;
+
+	if (!addr || *end != ' ' || !strchr("bBdDrRV", end[1]) || end[2] != ' ')
+		return;
+	if (d->nkernel == *max) {
+		grown = realloc(d->kernel, (*max ? 2 * *max : 1024) * sizeof(*grown));
+		if (!grown)
+			return;
+		d->kernel = grown;
+		*max = *max ? 2 * *max : 1024;
+	}
+	end[3 + strcspn(end + 3, "\t\n")] = '\0';
+	d->kernel[d->nkernel].addr = addr;
+	d->kernel[d->nkernel].name = strdup(end + 3);
+	if (d->kernel[d->nkernel].name)
+		d->nkernel++;
+}
+
+static void kernel__load(struct datasyms *d)
+{
+	size_t room = 0, max = 0;
+	char *line = NULL;
+	FILE *in;
+
+	d->kernel_read = true;
+	in = fopen("/proc/kallsyms", "re");
+	if (!in)
+		return;
+	while (getline(&line, &room, in) > 0)
+		kernel__add(d, line, &max);
+	free(line);
+	fclose(in);
+	qsort(d->kernel, d->nkernel, sizeof(*d->kernel), kernel__compare);
+}
+
+int datasyms__kernel(struct datasyms *d, uint64_t addr, char *name, size_t size)
+{
+	size_t low = 0, high, len = 0;
+	uint64_t offset;
+
+	if (!d->kernel_read)
+		kernel__load(d);
+	/* The last one at or below the address. */
+	for (high = d->nkernel; low < high;) {
+		size_t mid = low + (high - low) / 2;
+
+		if (d->kernel[mid].addr <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (!low || addr - d->kernel[low - 1].addr >= KERNEL_FAR)
+		return -ENOENT;
+	offset = addr - d->kernel[low - 1].addr;
+	name[0] = '\0';
+	str__append(name, size, &len, "%s", d->kernel[low - 1].name);
+	if (offset)
+		str__append(name, size, &len, "+0x%" PRIx64, offset);
+	return 0;
+}
