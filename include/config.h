@@ -31,6 +31,7 @@ enum group_by {
 	BY_COMM,
 	BY_CGROUP,
 	BY_CPU,
+	BY_ALL, /* one row, whoever it is */
 };
 
 struct config {
@@ -71,6 +72,8 @@ enum prog_id {
 	PROG_WAKEUP,
 	PROG_NEWTASK,
 	PROG_CONTENTION,
+	PROG_CALL_BEGIN,
+	PROG_CALL_END,
 	NR_PROGS,
 };
 

@@ -16,6 +16,11 @@
 #include "state.h"
 #include "tally.h"
 
+/* What a command keeps in each thread's clock: members, set before this file is included. */
+#ifndef CLOCK_EXTRA
+#define CLOCK_EXTRA
+#endif
+
 /* What a blocked thread was seen waiting for last, and what was found out about it. */
 struct clock_memo {
 	u64 word;
@@ -48,6 +53,7 @@ struct clock {
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];
+	CLOCK_EXTRA
 };
 
 /* A segment that ended. */

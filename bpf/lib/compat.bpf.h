@@ -58,6 +58,15 @@ static __always_inline bool compat__on_cpu(struct task_struct *task)
 	return TASK_BITFIELD(task, on_cpu);
 }
 
+static __always_inline struct task_struct *compat__current(void)
+{
+#ifdef DWELL_RAW
+	return (void *)bpf_get_current_task();
+#else
+	return bpf_get_current_task_btf();
+#endif
+}
+
 /* Registers of an interrupted system call. */
 struct syscall_regs {
 	s64 nr; /* negative: not in a system call, or one of a 32-bit program */

@@ -380,6 +380,26 @@ static void sorts_with_topn(void **state)
 	free(text);
 }
 
+static void counts_are_an_object(void **state)
+{
+	static const struct table_count counts[] = {{"EAGAIN", 3}, {"ENOENT", 1}};
+	static const struct column cols[] = {{"E", "errors", COL_COUNTS, .offset = 0}, COLUMN_END};
+	const struct table_list lists[] = {{counts, 2}, {NULL, 0}};
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+	struct json j;
+
+	(void)state;
+	json__init(&j, out);
+	table__json(&j, cols, lists, 2, sizeof(lists[0]));
+	json__end(&j);
+	fclose(out);
+	assert_string_equal(text, "[{\"errors\":{\"EAGAIN\":3,\"ENOENT\":1}},{\"errors\":{}}]\n");
+	free(text);
+	assert_null(table__find(cols, "errors"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +409,7 @@ int main(void)
 		cmocka_unit_test(hostile_strings),
 		cmocka_unit_test(json_of_all_types),
 		cmocka_unit_test(states_by_name),
+		cmocka_unit_test(counts_are_an_object),
 		cmocka_unit_test(finds),
 		cmocka_unit_test(compares),
 		cmocka_unit_test(sorts_with_topn),

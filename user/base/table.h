@@ -27,6 +27,7 @@ enum column_type {
 	COL_STATES, /* uint64_t[NR_STATES] in the row, ns: an object of the non-zero ones, JSON only
 		     */
 	COL_LIST,   /* struct table_list: an array of objects by @sub, JSON only */
+	COL_COUNTS, /* struct table_list of struct table_count: an object of numbers, JSON only */
 	COL_STRV,   /* const char **, NULL-terminated (or NULL): an array of strings, JSON only */
 };
 
@@ -47,6 +48,11 @@ struct column {
 struct table_list {
 	const void *items;
 	size_t n;
+};
+
+struct table_count {
+	const char *key;
+	uint64_t n;
 };
 
 /* Columns end with an all-zero element. */

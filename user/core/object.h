@@ -12,6 +12,7 @@
 #include "config.h"
 #include "core/tool.h"
 #include "hist.h"
+#include "tally.h"
 
 enum object_attach {
 	ATTACH_AUTO, /* tp_btf, and raw tracepoints where that cannot be loaded */
@@ -39,6 +40,8 @@ struct object {
 	volatile struct window *window;
 	struct hist *tallies; /* banks * slots of them */
 	size_t tallies_bytes;
+	struct tally_states *states; /* as many; NULL where the object has none */
+	size_t states_bytes;
 };
 
 /*

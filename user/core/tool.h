@@ -31,6 +31,7 @@ enum tool_shape {
 enum tool_accepts {
 	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
 	ACCEPTS_BY_CPU = 2, /* --by cpu */
+	ACCEPTS_BY_ALL = 4, /* --by all */
 };
 
 /* The kernel side: an ELF object for each way to attach. */
@@ -79,6 +80,7 @@ struct tool {
 	const struct column *columns;
 	size_t row_size;
 	const char *sort; /* the default of --sort: a column's key */
+	enum group_by by; /* the default of --by */
 	/* A row's stack and title in SHAPE_STACKS and --folded: offsets in the row. */
 	size_t stack_offset;  /* const char **: frames, innermost first */
 	size_t title_offset;  /* const char * */
