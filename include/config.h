@@ -50,7 +50,8 @@ struct config {
 	__u8 user_stacks;
 	__u8 kernel_stacks;
 	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
-	__u8 pad[6];
+	__u8 request_arg; /* block_rq_issue's request comes second (a54895fa057c, 5.11: first) */
+	__u8 pad[5];
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 
@@ -74,6 +75,7 @@ enum prog_id {
 	PROG_CONTENTION,
 	PROG_CALL_BEGIN,
 	PROG_CALL_END,
+	PROG_REQUEST,
 	NR_PROGS,
 };
 

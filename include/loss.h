@@ -15,7 +15,8 @@
 	X(LOSS_SPAN_DEPTH, "span_depth", "spans nested deeper than is kept")                       \
 	X(LOSS_SPAN_ORPHAN, "span_orphan", "span ends without a begin")                            \
 	X(LOSS_MISSED, "missed", "events that the kernel did not hand over")                       \
-	X(LOSS_ROW_FULL, "row_full", "rows not kept (--max-entries)")
+	X(LOSS_ROW_FULL, "row_full", "rows not kept (--max-entries)")                              \
+	X(LOSS_REQUEST, "request", "block requests not followed (--max-entries)")
 
 enum loss_reason {
 #define X(id, ...) id,

@@ -230,6 +230,16 @@ static __always_inline void compat__max(u64 *max, u64 v)
 #endif
 }
 
+/* The disk of a request: it was a member until f3fa33acca9f, 5.17. */
+static __always_inline struct gendisk *compat__disk(struct request *rq)
+{
+	struct request___disk *old = (void *)rq;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return BPF_CORE_READ(old, rq_disk);
+	return BPF_CORE_READ(rq, q, disk);
+}
+
 /* The pages that a hook's stores go to are ordered for a reader on another CPU. */
 #if defined(__TARGET_ARCH_x86)
 #define compat__wmb() barrier() /* stores are not reordered with stores on x86 */

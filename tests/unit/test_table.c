@@ -400,6 +400,29 @@ static void counts_are_an_object(void **state)
 	assert_null(table__find(cols, "errors"));
 }
 
+static void objects_are_nested(void **state)
+{
+	static const struct column sub[] = {{NULL, "n", COL_U64, .offset = 0}, COLUMN_END};
+	static const struct column cols[] = {
+		{"Q", "queue", COL_OBJECT, .offset = 8, .sub = sub},
+		COLUMN_END,
+	};
+	const uint64_t row[] = {1, 2};
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+	struct json j;
+
+	(void)state;
+	json__init(&j, out);
+	table__json(&j, cols, row, 1, sizeof(row));
+	json__end(&j);
+	fclose(out);
+	assert_string_equal(text, "[{\"queue\":{\"n\":2}}]\n");
+	free(text);
+	assert_null(table__find(cols, "queue"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +433,7 @@ int main(void)
 		cmocka_unit_test(json_of_all_types),
 		cmocka_unit_test(states_by_name),
 		cmocka_unit_test(counts_are_an_object),
+		cmocka_unit_test(objects_are_nested),
 		cmocka_unit_test(finds),
 		cmocka_unit_test(compares),
 		cmocka_unit_test(sorts_with_topn),

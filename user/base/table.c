@@ -79,8 +79,8 @@ static bool is_str(const struct column *col)
 /* Has one value, which can be shown and compared. */
 static bool is_ordered(const struct column *col)
 {
-	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_COUNTS &&
-	       col->type != COL_STRV;
+	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_OBJECT &&
+	       col->type != COL_COUNTS && col->type != COL_STRV;
 }
 
 static bool is_json_only(const struct column *col)
@@ -296,6 +296,8 @@ static void counts_json(struct json *j, const struct table_list *list)
 	json__object_end(j);
 }
 
+static void row_json(struct json *j, const struct column *col, const void *row);
+
 static void value_json(struct json *j, const struct column *col, const void *row)
 {
 	const struct table_list *list;
@@ -316,6 +318,9 @@ static void value_json(struct json *j, const struct column *col, const void *row
 	case COL_LIST:
 		list = (const struct table_list *)field(row, col);
 		table__json(j, col->sub, list->items, list->n, col->sub_size);
+		break;
+	case COL_OBJECT:
+		row_json(j, col->sub, field(row, col));
 		break;
 	case COL_COUNTS:
 		counts_json(j, (const struct table_list *)field(row, col));

@@ -51,6 +51,8 @@ static enum dwell_exit object__probe(struct object *o, const char *btf_path, str
 					KERNEL_BTF, strerror(errno));
 	config->switch_has_state = object__tracepoint_args(btf, "sched_switch") >= 4;
 	o->contention = object__tracepoint_args(btf, "contention_begin") > 0;
+	config->request_arg = object__tracepoint_args(btf, "block_rq_issue") == 2;
+	o->rq_merge = object__tracepoint_args(btf, "block_rq_merge") > 0;
 	btf__free(btf);
 	return EXIT_OK;
 }
@@ -104,6 +106,7 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "tally_states", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
+	object__size(o->obj, "requests", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
 	/* Few stacks are displaced. */
 	object__size(o->obj, "stacks_more", sizes->stacks / 4 ?: 1);
@@ -113,6 +116,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	bpf_object__for_each_program (prog, o->obj) {
 		if (!strncmp(bpf_program__name(prog), "on_contention", 13))
 			bpf_program__set_autoload(prog, o->contention);
+		if (!strcmp(bpf_program__name(prog), "on_rq_merge"))
+			bpf_program__set_autoload(prog, o->rq_merge);
 	}
 	return EXIT_OK;
 }

@@ -37,6 +37,7 @@ struct object {
 	unsigned int links;
 	bool raw;        /* which variant it is */
 	bool contention; /* this kernel tells of contended kernel locks */
+	bool rq_merge;   /* …of requests that are merged */
 	volatile struct window *window;
 	struct hist *tallies; /* banks * slots of them */
 	size_t tallies_bytes;

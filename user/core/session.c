@@ -50,7 +50,7 @@ static const struct opt run_options[] = {
 	{'i', "interval", "DURATION", OPT_DURATION, AT(interval_ns), 10000000, 0, NULL,
 	 "Report each interval, at least 10ms", 2},
 	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
-	 "One row per process (default), thread, comm or cgroup; runq: cpu; syscall: all "
+	 "One row per process (default), thread, comm or cgroup; runq: cpu; syscall, io: all "
 	 "(default)", 3},
 	{'n', "rows", "N", OPT_U32, AT(rows), 1, UINT32_MAX, NULL,
 	 "Rows to show (default: 10 in text, all in JSON)", 3},
