@@ -31,6 +31,7 @@ enum group_by {
 	BY_COMM,
 	BY_CGROUP,
 	BY_CPU,
+	BY_ALL, /* one row, whoever it is */
 };
 
 /* What the command lock looks at. */
@@ -68,7 +69,7 @@ struct config {
 	__u8 addresses;        /* user stacks keep the place in an interrupted function */
 	__u8 lock_what;        /* enum lock_what */
 	__u8 lock_by;          /* enum lock_by: what the command lock has a row for */
-	__u8 pad[1];
+	__u8 request_arg; /* block_rq_issue's request comes second (a54895fa057c, 5.11: first) */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 
@@ -91,6 +92,9 @@ enum prog_id {
 	PROG_NEWTASK,
 	PROG_CONTENTION,
 	PROG_EXIT,
+	PROG_CALL_BEGIN,
+	PROG_CALL_END,
+	PROG_REQUEST,
 	NR_PROGS,
 };
 

@@ -17,7 +17,8 @@
 	X(LOSS_SPAN_ORPHAN, "span_orphan", "span ends without a begin")                            \
 	X(LOSS_MISSED, "missed", "events that the kernel did not hand over")                       \
 	X(LOSS_ROW_FULL, "row_full", "rows not kept (--max-entries)")                              \
-	X(LOSS_HOLDER, "holder", "waits whose holder could not be followed")
+	X(LOSS_HOLDER, "holder", "waits whose holder could not be followed")                       \
+	X(LOSS_REQUEST, "request", "block requests not followed (--max-entries)")
 
 enum loss_reason {
 #define X(id, ...) id,

@@ -14,6 +14,8 @@
 #include <linux/types.h>
 #endif
 
+#include "state.h"
+
 struct tally_key {
 	__u64 row; /* thread_rec.row; 0 where a command does not group by it */
 	__u64 id;
@@ -28,6 +30,15 @@ _Static_assert(sizeof(struct tally_key) == 32, "no hidden padding: it is hashed"
 
 #define TALLY_ROW_CPU (1ULL << 63) /* tally_key.row with --by cpu: this and the CPU's number */
 #define TALLY_NONE    0xffffffffU  /* no slot: the map is full, or nothing to tally */
+
+/*
+ * Of commands whose tallies are of spans: of what states the time in `sum` is; at the same index in
+ * the map `tally_states` as the histogram in `tallies`. A span belongs whole to the epoch that it
+ * ended in, so here `sum` and the states are of what `count` counts.
+ */
+struct tally_states {
+	__u64 ns[NR_STATES];
+};
 
 /* What a key's id stands for, captured when the key is first seen. */
 struct name_key {

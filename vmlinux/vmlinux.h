@@ -249,6 +249,35 @@ struct task_struct___state {
 	volatile long state;
 };
 
+struct gendisk {
+	int major;
+	int first_minor;
+	char disk_name[32];
+};
+
+struct request_queue {
+	struct gendisk *disk; /* d152c682f03c, 5.15 */
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+};
+
+/* Before 5.17 (f3fa33acca9f). */
+struct request___disk {
+	struct gendisk *rq_disk;
+};
+
+/* The values are the running kernel's: asked for by name. */
+enum req_flag_bits {
+	__REQ_SYNC = 11,
+	__REQ_META = 12,
+	__REQ_FUA = 17,
+	__REQ_RAHEAD = 19,
+};
+
 struct seq_file {
 	unsigned long size;
 	unsigned long count;

@@ -16,6 +16,11 @@
 #include "state.h"
 #include "tally.h"
 
+/* What a command keeps in each thread's clock: members, set before this file is included. */
+#ifndef CLOCK_EXTRA
+#define CLOCK_EXTRA
+#endif
+
 /* What a blocked thread was seen waiting for last, and what was found out about it. */
 struct clock_memo {
 	u64 word;

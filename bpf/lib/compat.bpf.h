@@ -62,6 +62,15 @@ static __always_inline bool compat__on_cpu(struct task_struct *task)
 	return TASK_BITFIELD(task, on_cpu);
 }
 
+static __always_inline struct task_struct *compat__current(void)
+{
+#ifdef DWELL_RAW
+	return (void *)bpf_get_current_task();
+#else
+	return bpf_get_current_task_btf();
+#endif
+}
+
 /* Registers of an interrupted system call. */
 struct syscall_regs {
 	s64 nr; /* negative: not in a system call, or one of a 32-bit program */
@@ -233,6 +242,16 @@ static __always_inline void compat__max(u64 *max, u64 v)
 	if (seen < v)
 		*(volatile u64 *)max = v;
 #endif
+}
+
+/* The disk of a request: it was a member until f3fa33acca9f, 5.17. */
+static __always_inline struct gendisk *compat__disk(struct request *rq)
+{
+	struct request___disk *old = (void *)rq;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return BPF_CORE_READ(old, rq_disk);
+	return BPF_CORE_READ(rq, q, disk);
 }
 
 /* The pages that a hook's stores go to are ordered for a reader on another CPU. */

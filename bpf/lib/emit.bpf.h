@@ -17,6 +17,8 @@ static __always_inline u64 emit__row(struct task_struct *task)
 	struct task_struct *whole = config.by == BY_THREAD ? task : FIELD(task, group_leader);
 	u64 comm[2];
 
+	if (config.by == BY_ALL)
+		return 1;
 	if (config.by == BY_CGROUP)
 		return compat__cgroup_id(task);
 	if (config.by == BY_COMM) {

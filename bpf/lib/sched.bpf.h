@@ -203,14 +203,11 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 SEC_TP("task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child)
 {
-	struct task_struct *parent = (void *)bpf_get_current_task();
+	struct task_struct *parent = compat__current();
 	struct clock *clk;
 	bool watched;
 
 	sched__event(PROG_NEWTASK);
-#ifndef DWELL_RAW
-	parent = bpf_get_current_task_btf();
-#endif
 	clk = clock__get(parent);
 	watched = clk && clk->state != STATE_NONE;
 	if (!filter__inherits(parent, child, watched))
@@ -255,15 +252,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 SEC_TP_OPTIONAL("contention_begin")
 int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = compat__current();
 	struct clock *clk;
 
 	sched__event(PROG_CONTENTION);
 	if ((flags & LCB_F_SPIN) && !SCHED_SPINS)
 		return 0;
-#ifndef DWELL_RAW
-	task = bpf_get_current_task_btf();
-#endif
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);
@@ -281,13 +275,10 @@ int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 SEC_TP_OPTIONAL("contention_end")
 int BPF_PROG(on_contention_end, void *lock)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = compat__current();
 	struct clock *clk;
 
 	sched__event(PROG_CONTENTION);
-#ifndef DWELL_RAW
-	task = bpf_get_current_task_btf();
-#endif
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);

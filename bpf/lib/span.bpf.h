@@ -11,27 +11,15 @@
 #define DWELL_SPAN_BPF_H
 
 #include "lib/clock.bpf.h"
+#include "lib/span_rec.bpf.h"
 
 #define SPAN_DEPTH 4 /* a power of two: an index is masked for the verifier */
-
-struct span {
-	u64 start;         /* ns */
-	u64 kind;          /* the caller's: an end must name the begin's */
-	u64 ns[NR_STATES]; /* reading of the clock at the begin */
-};
 
 /* A thread's open spans; lives in the caller's task storage, next to the clock. */
 struct span_stack {
 	u32 depth;
 	u32 over; /* begins that were refused, and not ended yet */
 	struct span open[SPAN_DEPTH];
-};
-
-/* A span that ended: @ns sums up to @latency. */
-struct span_result {
-	u64 start;
-	u64 latency;
-	u64 ns[NR_STATES];
 };
 
 /* Opens a span. False, and counted, if SPAN_DEPTH are open already. */

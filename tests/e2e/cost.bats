@@ -108,6 +108,24 @@ time_start() {
 		"$(calibrated_limit 70 0.85)"
 }
 
+# A program's worth of system calls, as fast as they can be made.
+calls() {
+	start "$T/load" "$W/calls" 100000
+}
+
+@test "syscall: ns per call, and per call of other processes" {
+	calls
+	# shellcheck disable=SC2153 # start() sets it
+	calibrated syscall --json -d 2 -p "$PID" -o "$T/out"
+	at_most "ns per begin" "$(figure "$T/out" on_sys_enter)" "$(calibrated_limit 110 1.3)"
+	at_most "ns per end" "$(figure "$T/out" on_sys_exit)" "$(calibrated_limit 170 2)"
+	start_sleeper pipe
+	calibrated syscall --json -d 2 -p "$PID" -o "$T/out"
+	at_most "ns per begin, of another" "$(figure "$T/out" on_sys_enter)" \
+		"$(calibrated_limit 70 0.85)"
+	at_most "ns per end, of another" "$(figure "$T/out" on_sys_exit)" "$(calibrated_limit 70 0.85)"
+}
+
 @test "the report's figures are the kernel's own" {
 	need bpftool
 	ping_pong

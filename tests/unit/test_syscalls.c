@@ -102,12 +102,25 @@ static void test_classes(void **state)
 	}
 }
 
+static void test_later_names_and_errors(void **state)
+{
+	(void)state;
+	/* whether the headers know them or not */
+	assert_string_equal(syscalls__name(451), "cachestat");
+	assert_string_equal(syscalls__name(462), "mseal");
+	assert_null(syscalls__name(511));
+	assert_string_equal(syscalls__error(2), "ENOENT");
+	assert_string_equal(syscalls__error(512), "ERESTARTSYS");
+	assert_null(syscalls__error(4000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_no_name),
 		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_later_names_and_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,6 +380,49 @@ static void sorts_with_topn(void **state)
 	free(text);
 }
 
+static void counts_are_an_object(void **state)
+{
+	static const struct table_count counts[] = {{"EAGAIN", 3}, {"ENOENT", 1}};
+	static const struct column cols[] = {{"E", "errors", COL_COUNTS, .offset = 0}, COLUMN_END};
+	const struct table_list lists[] = {{counts, 2}, {NULL, 0}};
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+	struct json j;
+
+	(void)state;
+	json__init(&j, out);
+	table__json(&j, cols, lists, 2, sizeof(lists[0]));
+	json__end(&j);
+	fclose(out);
+	assert_string_equal(text, "[{\"errors\":{\"EAGAIN\":3,\"ENOENT\":1}},{\"errors\":{}}]\n");
+	free(text);
+	assert_null(table__find(cols, "errors"));
+}
+
+static void objects_are_nested(void **state)
+{
+	static const struct column sub[] = {{NULL, "n", COL_U64, .offset = 0}, COLUMN_END};
+	static const struct column cols[] = {
+		{"Q", "queue", COL_OBJECT, .offset = 8, .sub = sub},
+		COLUMN_END,
+	};
+	const uint64_t row[] = {1, 2};
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+	struct json j;
+
+	(void)state;
+	json__init(&j, out);
+	table__json(&j, cols, row, 1, sizeof(row));
+	json__end(&j);
+	fclose(out);
+	assert_string_equal(text, "[{\"queue\":{\"n\":2}}]\n");
+	free(text);
+	assert_null(table__find(cols, "queue"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +432,8 @@ int main(void)
 		cmocka_unit_test(hostile_strings),
 		cmocka_unit_test(json_of_all_types),
 		cmocka_unit_test(states_by_name),
+		cmocka_unit_test(counts_are_an_object),
+		cmocka_unit_test(objects_are_nested),
 		cmocka_unit_test(finds),
 		cmocka_unit_test(compares),
 		cmocka_unit_test(sorts_with_topn),

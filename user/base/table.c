@@ -81,10 +81,21 @@ static bool is_str(const struct column *col)
 	return col->type == COL_STR || col->type == COL_CHARS;
 }
 
+/* Has one value, which can be shown. */
+static bool is_single(const struct column *col)
+{
+	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_OBJECT &&
+	       col->type != COL_COUNTS && col->type != COL_STRV;
+}
+
+static bool is_ordered(const struct column *col)
+{
+	return is_single(col) && col->type != COL_SHARE;
+}
+
 static bool is_json_only(const struct column *col)
 {
-	return !col->name || col->type == COL_STATES || col->type == COL_LIST ||
-	       col->type == COL_STRV;
+	return !col->name || !is_single(col);
 }
 
 static bool is_last(const struct column *col)
@@ -288,6 +299,18 @@ static void strings_json(struct json *j, const char *const *strings)
 	json__array_end(j);
 }
 
+static void counts_json(struct json *j, const struct table_list *list)
+{
+	const struct table_count *counts = list->items;
+
+	json__object_begin(j);
+	for (size_t i = 0; i < list->n; i++)
+		json__kv_u64(j, counts[i].key, counts[i].n);
+	json__object_end(j);
+}
+
+static void row_json(struct json *j, const struct column *col, const void *row);
+
 static void value_json(struct json *j, const struct column *col, const void *row)
 {
 	const struct table_list *list;
@@ -311,6 +334,12 @@ static void value_json(struct json *j, const struct column *col, const void *row
 	case COL_LIST:
 		list = (const struct table_list *)field(row, col);
 		table__json(j, col->sub, list->items, list->n, col->sub_size);
+		break;
+	case COL_OBJECT:
+		row_json(j, col->sub, field(row, col));
+		break;
+	case COL_COUNTS:
+		counts_json(j, (const struct table_list *)field(row, col));
 		break;
 	case COL_STRV:
 		strings_json(j, *(const char *const *const *)field(row, col));
@@ -345,12 +374,6 @@ void table__json(struct json *j, const struct column *cols, const void *rows, si
 	for (size_t i = 0; i < n; i++)
 		row_json(j, cols, row + i * row_size);
 	json__array_end(j);
-}
-
-static bool is_ordered(const struct column *col)
-{
-	return col->type != COL_STATES && col->type != COL_LIST && col->type != COL_STRV &&
-	       col->type != COL_SHARE;
 }
 
 /* True if @key is @name, or @name without its "_ns". */

@@ -28,6 +28,8 @@ enum column_type {
 	COL_STATES, /* uint64_t[NR_STATES] in the row, ns: an object of the non-zero ones, JSON only
 		     */
 	COL_LIST,   /* struct table_list: an array of objects by @sub, JSON only */
+	COL_OBJECT, /* a row of @sub in the row itself: an object, JSON only */
+	COL_COUNTS, /* struct table_list of struct table_count: an object of numbers, JSON only */
 	COL_STRV,   /* const char **, NULL-terminated (or NULL): an array of strings, JSON only */
 };
 
@@ -37,7 +39,7 @@ struct column {
 	enum column_type type;
 	size_t offset;
 	unsigned int max_columns; /* text of COL_STR, COL_CHARS is cut to it; 0: what is left */
-	const struct column *sub; /* COL_LIST */
+	const struct column *sub; /* COL_LIST, COL_OBJECT */
 	size_t sub_size;          /* COL_LIST: sizeof one item */
 	unsigned int only;        /* table__select(): bits of the caller's; 0: always */
 };
@@ -48,6 +50,11 @@ struct column {
 struct table_list {
 	const void *items;
 	size_t n;
+};
+
+struct table_count {
+	const char *key;
+	uint64_t n;
 };
 
 /* Columns end with an all-zero element. */

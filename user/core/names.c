@@ -43,6 +43,35 @@ bool names__state_idle(enum dwell_state state)
 	return states[state].idle;
 }
 
+const char *names__states(const uint64_t *ns, unsigned int max, unsigned int percent,
+			  struct arena *arena)
+{
+	uint64_t total = 0, last = UINT64_MAX;
+	unsigned int after = 0; /* of states that are equally long, the next ones */
+	char text[128] = "";
+	size_t len = 0;
+
+	for (int i = STATE_NONE + 1; i < NR_STATES; i++)
+		total += ns[i];
+	for (unsigned int n = 0; n < max; n++) {
+		unsigned int best = STATE_NONE;
+
+		for (unsigned int i = STATE_NONE + 1; i < NR_STATES; i++) {
+			if ((ns[i] < last || (ns[i] == last && i > after)) &&
+			    (!best || ns[i] > ns[best]))
+				best = i;
+		}
+		if (!best || !ns[best] || (n && ns[best] * 100 < total * percent))
+			break;
+		str__append(text, sizeof(text), &len, "%s%s %.0f%%", n ? ", " : "",
+			    names__state((enum dwell_state)best),
+			    100.0 * (double)ns[best] / (double)total);
+		last = ns[best];
+		after = best;
+	}
+	return arena__printf(arena, "%s", text);
+}
+
 const char *names__kind(enum cause_kind kind)
 {
 	return kind < NR_CAUSES ? kinds[kind] : "?";

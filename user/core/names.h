@@ -11,6 +11,12 @@
 const char *names__state(enum dwell_state state);      /* "disk" */
 const char *names__state_text(enum dwell_state state); /* "waits for the disk" */
 bool names__state_idle(enum dwell_state state);
+/*
+ * "disk 71%, cpu 20%": the longest of @ns (by state, NR_STATES of them), at most @max, from
+ * @percent of their sum on; the first always. NULL without memory.
+ */
+const char *names__states(const uint64_t *ns, unsigned int max, unsigned int percent,
+			  struct arena *arena);
 const char *names__kind(enum cause_kind kind); /* "file" */
 
 /*

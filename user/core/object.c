@@ -37,6 +37,8 @@ static enum dwell_exit object__probe(struct object *o, const char *btf_path, str
 		o->has[i] = features__has(btf, (enum feature)i);
 	config->switch_has_state = o->has[FEATURE_SWITCH_STATE];
 	config->stack_padding = (uint8_t)features__stack_padding(btf);
+	config->request_arg = features__tracepoint_args(btf, "block_rq_issue") == 2;
+	o->rq_merge = features__tracepoint_args(btf, "block_rq_merge") > 0;
 	btf__free(btf);
 	return EXIT_OK;
 }
@@ -88,7 +90,9 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tally_slots", sizes->tallies);
 	object__size(o->obj, "tally_free", sizes->tallies);
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
+	object__size(o->obj, "tally_states", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
+	object__size(o->obj, "requests", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
 	if (!config->user_stacks || config->frame_pointers) {
 		object__size(o->obj, "unwind_ranges", 1);
@@ -103,6 +107,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);
 	bpf_object__for_each_program (prog, o->obj) {
+		if (!strcmp(bpf_program__name(prog), "on_rq_merge"))
+			bpf_program__set_autoload(prog, o->rq_merge);
 		if (strncmp(bpf_program__name(prog), "on_contention", 13))
 			continue;
 		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
@@ -136,9 +142,21 @@ static enum dwell_exit object__refused(const char *name, int err)
 				name, strerror(-err));
 }
 
-static enum dwell_exit object__share(struct object *o, const struct config *config)
+/* @bytes of array @name in this process's memory, in whole pages (*@mapped); NULL with errno. */
+static void *object__map_array(const struct object *o, const char *name, size_t bytes,
+			       size_t *mapped)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	*mapped = (bytes + page - 1) / page * page;
+	p = mmap(NULL, *mapped, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, name), 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static enum dwell_exit object__share(struct object *o, const struct config *config)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (size_t)config->slots * config->banks;
 	void *p;
 
 	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, ".data.core"),
@@ -146,13 +164,16 @@ static enum dwell_exit object__share(struct object *o, const struct config *conf
 	if (p == MAP_FAILED)
 		return err__fail("the run's window cannot be mapped: %s", strerror(errno));
 	o->window = p;
-	o->tallies_bytes = (size_t)config->slots * config->banks * sizeof(struct hist);
-	o->tallies_bytes = (o->tallies_bytes + page - 1) / page * page;
-	p = mmap(NULL, o->tallies_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		 object__map_fd(o, "tallies"), 0);
-	if (p == MAP_FAILED)
+	p = object__map_array(o, "tallies", n * sizeof(struct hist), &o->tallies_bytes);
+	if (!p)
 		return err__fail("the tallies cannot be mapped: %s", strerror(errno));
 	o->tallies = p;
+	if (!object__has_map(o, "tally_states"))
+		return EXIT_OK;
+	p = object__map_array(o, "tally_states", n * sizeof(struct tally_states), &o->states_bytes);
+	if (!p)
+		return err__fail("the tallies' states cannot be mapped: %s", strerror(errno));
+	o->states = p;
 	return EXIT_OK;
 }
 
@@ -282,6 +303,8 @@ void object__free(struct object *o)
 		munmap((void *)o->window, (size_t)sysconf(_SC_PAGESIZE));
 	if (o->tallies)
 		munmap(o->tallies, o->tallies_bytes);
+	if (o->states)
+		munmap(o->states, o->states_bytes);
 	bpf_object__close(o->obj);
 	memset(o, 0, sizeof(*o));
 }

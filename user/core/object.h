@@ -13,6 +13,7 @@
 #include "core/features.h"
 #include "core/tool.h"
 #include "hist.h"
+#include "tally.h"
 
 enum object_attach {
 	ATTACH_AUTO, /* tp_btf, and raw tracepoints where that cannot be loaded */
@@ -38,9 +39,12 @@ struct object {
 	bool raw;              /* which variant it is */
 	bool has[NR_FEATURES]; /* this kernel */
 	bool blind_to_klock; /* there is no telling here, but for the kernel's lack of a feature */
+	bool rq_merge;       /* this kernel tells of requests that are merged */
 	volatile struct window *window;
 	struct hist *tallies; /* banks * slots of them */
 	size_t tallies_bytes;
+	struct tally_states *states; /* as many; NULL where the object has none */
+	size_t states_bytes;
 };
 
 /*

@@ -26,7 +26,7 @@
 #define ROWS_MAX         65536     /* rows of the report that user space adds up */
 #define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
 
-static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu", NULL};
+static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu", "all", NULL};
 static const char *const attach_choices[] = {"auto", "tp_btf", "raw_tp", NULL};
 static const char *const frame_choices[] = {"none", "root", "leaf", NULL};
 
@@ -78,7 +78,8 @@ static const struct opt run_options[] = {
 
 static const struct opt by_options[] = {
 	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
-	 "One row per process (default), thread, comm, cgroup or cpu", 3},
+	 "One row per process (default), thread, comm or cgroup; runq: cpu; syscall, io: all "
+	 "(default)", 3},
 	OPTION_END
 };
 
@@ -112,9 +113,10 @@ static enum dwell_exit session__check(struct session *s)
 
 	if (run->verbose)
 		log__set_level(LOG_DEBUG);
-	if (run->by == BY_CPU && !(s->tool->accepts & ACCEPTS_BY_CPU))
-		return err__usage("%s: --by takes process, thread, comm or cgroup, not 'cpu'",
-				  s->tool->name);
+	if ((run->by == BY_CPU && !(s->tool->accepts & ACCEPTS_BY_CPU)) ||
+	    (run->by == BY_ALL && !(s->tool->accepts & ACCEPTS_BY_ALL)))
+		return err__usage("%s: --by takes process, thread, comm or cgroup, not '%s'",
+				  s->tool->name, by_choices[run->by]);
 	table__select(s->columns, TABLE_COLUMNS_MAX, s->tool->columns, 1U << run->by);
 	if (run->sort && !table__find(s->columns, run->sort))
 		return err__usage("%s: there is no column '%s' to sort by", s->tool->name,
@@ -640,6 +642,7 @@ int session__run(const struct tool *tool, int argc, char **argv)
 {
 	struct session s = {
 		.tool = tool,
+		.run.by = tool->by,
 		.launch = LAUNCH_NONE,
 		.signals = -1,
 		.cost.stats_fd = -1,

@@ -279,9 +279,10 @@ static void sink__stacks(struct sink *sink, const struct tool *tool, const struc
 
 static void sink__histogram(struct sink *sink, const struct tool *tool, const struct report *report)
 {
-	if (report->hist)
+	if (report->hist) {
 		hist__print(sink->out, report->hist, report->hist_title, sink->width);
-	fputc('\n', sink->out);
+		fputc('\n', sink->out);
+	}
 	sink__table(sink, tool, report);
 }
 

@@ -9,6 +9,19 @@ static const char *const names[] = {
 #include "syscall_names.h"
 };
 
+/*
+ * What may be younger than the headers: include/uapi/asm-generic/unistd.h. From 424 on, numbers are
+ * the same on all architectures.
+ */
+#define LATER_FIRST 451
+static const char *const later[] = {
+	"cachestat",         "fchmodat2",         "map_shadow_stack", "futex_wake",
+	"futex_wait",        "futex_requeue",     "statmount",        "listmount",
+	"lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules", "mseal",
+	"setxattrat",        "getxattrat",        "listxattrat",      "removexattrat",
+	"open_tree_attr",    "file_getattr",      "file_setattr",
+};
+
 /* Numbers that an architecture lacks are left out by the #ifdefs at the end. */
 static const struct {
 	uint16_t nr;
@@ -63,7 +76,28 @@ static const struct {
 
 const char *syscalls__name(unsigned int nr)
 {
-	return nr < sizeof(names) / sizeof(*names) ? names[nr] : NULL;
+	const char *name = nr < sizeof(names) / sizeof(*names) ? names[nr] : NULL;
+	unsigned int n = nr - LATER_FIRST;
+
+	return name ?: n < sizeof(later) / sizeof(*later) ? later[n] : NULL;
+}
+
+const char *syscalls__error(unsigned int error)
+{
+	/* include/linux/errno.h: programs see EINTR, or the call again */
+	switch (error) {
+	case 512:
+		return "ERESTARTSYS";
+	case 513:
+		return "ERESTARTNOINTR";
+	case 514:
+		return "ERESTARTNOHAND";
+	case 515:
+		return "ENOIOCTLCMD";
+	case 516:
+		return "ERESTART_RESTARTBLOCK";
+	}
+	return strerrorname_np((int)error);
 }
 
 void syscalls__classes(uint8_t out[NR_SYSCALLS])

@@ -7,8 +7,11 @@
 
 #include "cause.h"
 
-/* From the C library's own table; NULL if the number has no name. */
+/* From the C library's own table and, of later ones, from ours; NULL if it has no name. */
 const char *syscalls__name(unsigned int nr);
+
+/* "EAGAIN", also those that are the kernel's own ("ERESTARTSYS"); NULL if it has no name. */
+const char *syscalls__error(unsigned int error);
 
 /* Fills the kernel side's table: enum syscall_class by number. */
 void syscalls__classes(uint8_t classes[NR_SYSCALLS]);

@@ -54,6 +54,7 @@ int tallies__read(const struct object *o, struct hist *bank, uint32_t slots, str
 		t = &out->items[out->n];
 		t->key = key;
 		t->hist = &bank[slot];
+		t->states = o->states ? &o->states[t->hist - o->tallies] : NULL;
 		t->count = hist__count(t->hist);
 		if (t->count || t->hist->sum)
 			out->n++;
@@ -63,6 +64,9 @@ int tallies__read(const struct object *o, struct hist *bank, uint32_t slots, str
 
 void tallies__clear(const struct tallies *used)
 {
-	for (size_t i = 0; i < used->n; i++)
+	for (size_t i = 0; i < used->n; i++) {
 		memset(used->items[i].hist, 0, sizeof(struct hist));
+		if (used->items[i].states)
+			memset(used->items[i].states, 0, sizeof(struct tally_states));
+	}
 }

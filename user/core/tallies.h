@@ -15,7 +15,8 @@
 struct tally {
 	struct tally_key key;
 	uint64_t count;
-	struct hist *hist; /* in the shared memory: valid until the bank is cleared */
+	struct hist *hist;           /* in the shared memory: valid until the bank is cleared */
+	struct tally_states *states; /* the same; NULL where the command has none */
 };
 
 struct tallies {

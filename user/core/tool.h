@@ -31,10 +31,11 @@ enum tool_shape {
 #define ONLY(by) (1U << BY_##by)
 
 enum tool_accepts {
-	ACCEPTS_STACKS = 1, /* -u, -k, --folded */
-	ACCEPTS_BY_CPU = 2, /* --by cpu */
-	ACCEPTS_OWN_BY = 4, /* --by is an option of the command's own */
-	NAMES_DATA = 8,     /* names variables: where they lie is read before a process is gone */
+	ACCEPTS_STACKS = 1,  /* -u, -k, --folded */
+	ACCEPTS_BY_CPU = 2,  /* --by cpu */
+	ACCEPTS_OWN_BY = 4,  /* --by is an option of the command's own */
+	NAMES_DATA = 8,      /* names variables: where they lie is read before a process is gone */
+	ACCEPTS_BY_ALL = 16, /* --by all */
 };
 
 /* The kernel side: an ELF object for each way to attach. */
@@ -84,6 +85,7 @@ struct tool {
 	const struct column *columns;
 	size_t row_size;
 	const char *sort; /* the default of --sort: a column's key */
+	enum group_by by; /* the default of --by */
 	/* A row's stack and title in SHAPE_STACKS and --folded: offsets in the row. */
 	size_t stack_offset;  /* const char **: frames, innermost first */
 	size_t title_offset;  /* const char * */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * System calls as spans. A thread is in one call at a time, so the span lies in its clock; and most
+ * calls never leave the CPU, so the clock is read for a span's begin only once the thread does:
+ * all that it did in the call until then is `cpu`.
+ *
+ * A command includes this first, and calls call__left() from sched__left().
+ */
+#ifndef DWELL_CALL_BPF_H
+#define DWELL_CALL_BPF_H
+
+#include "lib/span_rec.bpf.h"
+
+struct call {
+	struct span span; /* start 0: none is open; kind: the call's number, or SYSCALL_NONE */
+	u32 left;         /* the thread left the CPU: span.ns are set */
+	u32 slot;         /* of the call that ended last, and what was its key */
+	u32 error;
+	u32 nr;
+	u64 row;
+};
+
+#define CLOCK_EXTRA struct call call;
+
+#include "lib/clock.bpf.h"
+#include "lib/span.bpf.h"
+#include "lib/tally.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct tally_states);
+} tally_states SEC(".maps");
+
+/* The thread leaves the CPU, and its clock was turned just now. */
+static __always_inline void call__left(struct clock *clk)
+{
+	struct call *call = &clk->call;
+
+	if (!call->span.start || call->left)
+		return;
+	for (u32 i = 0; i < NR_STATES; i++)
+		call->span.ns[i] = clock__read(clk, i, clk->since);
+	call->span.ns[STATE_CPU] -= clock__span(call->span.start, clk->since);
+	call->left = 1;
+}
+
+/* Current thread @task enters call @nr. */
+static __always_inline void call__begin(struct clock *clk, struct task_struct *task, u64 nr)
+{
+	struct call *call = &clk->call;
+
+	call->left = 0;
+	call->span.kind = nr < NR_SYSCALLS && !compat__is_32bit(task) ? nr : SYSCALL_NONE;
+	barrier();
+	call->span.start = bpf_ktime_get_ns();
+}
+
+/* The open call ends. False if none is, or it had begun before the run. */
+static __always_inline bool call__end(struct clock *clk, struct span_result *out)
+{
+	struct call *call = &clk->call;
+	u64 now = bpf_ktime_get_ns(), others = 0;
+
+	out->start = call->span.start;
+	call->span.start = 0;
+	if (!out->start || out->start < window.run_start || !window.run_start)
+		return false;
+	out->latency = clock__span(out->start, now);
+	if (!call->left)
+		return true;
+	/* The clock may be turned meanwhile: what is not elsewhere is cpu, so the parts add up. */
+	for (u32 i = 0; i < NR_STATES; i++) {
+		out->ns[i] = clock__read(clk, i, now) - call->span.ns[i];
+		others += i == STATE_CPU ? 0 : out->ns[i];
+	}
+	out->ns[STATE_CPU] = clock__span(others, out->latency);
+	return true;
+}
+
+/* Adds an ended span to tally @slot of @epoch, with its states. */
+static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
+				      const struct span_result *span)
+{
+	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	struct tally_states *states;
+
+	tally__add(slot, epoch, span->latency, span->latency);
+	if (slot == TALLY_NONE || !epoch || epoch > window.last)
+		return;
+	states = bpf_map_lookup_elem(&tally_states, &index);
+	if (!states)
+		return;
+	if (!clk->call.left) {
+		__sync_fetch_and_add(&states->ns[STATE_CPU], span->latency);
+		return;
+	}
+	for (u32 i = 0; i < NR_STATES; i++) {
+		if (span->ns[i])
+			__sync_fetch_and_add(&states->ns[i], span->ns[i]);
+	}
+}
+
+#endif

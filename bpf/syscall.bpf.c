@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
+/* syscall: every system call of watched threads, by number and error, with its states. */
+#include "lib/call.bpf.h"
+#include "lib/cause.bpf.h"
+
+#define MAX_ERRNO 4095 /* include/linux/err.h */
+
+static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
+{
+	call__left(clk);
+}
+
+static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
+{
+	return TALLY_NONE;
+}
+
+static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
+{
+}
+
+static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+{
+}
+
+static __always_inline void sched__switched(struct task_struct *next, u64 now)
+{
+}
+
+#define SCHED_CAUSES false
+#include "lib/sched.bpf.h"
+
+/* The clock of the current thread, or NULL if it is not watched. */
+static __always_inline struct clock *syscall__clock(struct task_struct *task, enum prog_id prog)
+{
+	struct clock *clk;
+
+	if (!filter__maybe(task))
+		return NULL;
+	clk = clock__get(task);
+	if (!clk || clk->state == STATE_NONE)
+		return NULL;
+	sched__event(prog);
+	return clk;
+}
+
+/* A thread mostly makes the call that it made last. */
+static __always_inline u32 syscall__slot(struct clock *clk, u32 nr, u32 error)
+{
+	struct call *call = &clk->call;
+	struct tally_key key = {.row = clk->row, .aux = error, .syscall = nr};
+	bool fresh = false;
+
+	if (likely(call->row == clk->row && call->nr == nr && call->error == error))
+		return call->slot;
+	call->slot = tally__slot(&key, &fresh);
+	call->row = clk->row;
+	call->nr = nr;
+	call->error = error;
+	return call->slot;
+}
+
+SEC_TP("sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
+{
+	struct task_struct *task = compat__current();
+	struct clock *clk = syscall__clock(task, PROG_CALL_BEGIN);
+
+	if (clk)
+		call__begin(clk, task, nr);
+	return 0;
+}
+
+SEC_TP("sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	struct task_struct *task = compat__current();
+	struct clock *clk = syscall__clock(task, PROG_CALL_END);
+	u32 epoch = window.epoch, error = 0;
+	struct span_result span;
+
+	if (!clk || !call__end(clk, &span) || span.latency < config.min_ns)
+		return 0;
+	if (ret < 0 && ret >= -MAX_ERRNO)
+		error = -ret;
+	call__add(clk, syscall__slot(clk, clk->call.span.kind, error), epoch, &span);
+	return 0;
+}
