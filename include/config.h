@@ -49,7 +49,8 @@ struct config {
 	__u8 user_stacks;
 	__u8 kernel_stacks;
 	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
-	__u8 pad[6];
+	__u8 lazy; /* clocks are made by the command's own programs, for threads that they see */
+	__u8 pad[5];
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 
@@ -71,6 +72,7 @@ enum prog_id {
 	PROG_WAKEUP,
 	PROG_NEWTASK,
 	PROG_CONTENTION,
+	PROG_PROBE,
 	PROG_EXIT,
 	NR_PROGS,
 };

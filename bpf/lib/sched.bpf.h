@@ -177,6 +177,8 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	bool watched;
 
 	sched__event(PROG_NEWTASK);
+	if (config.lazy)
+		return 0;
 #ifndef DWELL_RAW
 	parent = bpf_get_current_task_btf();
 #endif
@@ -295,7 +297,7 @@ int seed(struct bpf_iter__task *ctx)
 	struct clock *clk;
 	u32 state, slot;
 
-	if (!task || task->exit_state || !filter__admits(task))
+	if (config.lazy || !task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
 	if (!clk)

@@ -125,7 +125,7 @@ void cost__json(struct json *j, const struct cost *c)
 
 void cost__footer(const struct cost *c)
 {
-	char events[32], rss[16], each[160] = "";
+	char events[32], rss[16], each[512] = "";
 	size_t len = 0;
 
 	for (unsigned int i = 0; i < c->programs; i++) {

@@ -13,7 +13,7 @@
 #include "core/object.h"
 
 #define COST_SAMPLE_NS 200000000ULL /* 200 ms */
-#define COST_PROGRAMS  8
+#define COST_PROGRAMS  16
 
 struct cost_program {
 	const char *name;

@@ -103,6 +103,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tally_free", sizes->tallies);
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
+	object__size(o->obj, "query_texts", sizes->names);
+	object__size(o->obj, "query_sums", sizes->tallies * config->banks);
 	object__size(o->obj, "stacks", sizes->stacks);
 	/* Few stacks are displaced. */
 	object__size(o->obj, "stacks_more", sizes->stacks / 4 ?: 1);
@@ -113,6 +115,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 		if (!strncmp(bpf_program__name(prog), "on_contention", 13))
 			bpf_program__set_autoload(prog, o->contention);
 	}
+	if (from->prepare)
+		from->prepare(o->obj);
 	return EXIT_OK;
 }
 
@@ -215,7 +219,9 @@ enum dwell_exit object__attach(struct object *o)
 	struct bpf_link *link;
 
 	bpf_object__for_each_program (prog, o->obj) {
+		/* Uprobes are attached where the command finds a place for them: core/probes.h. */
 		if (!bpf_program__autoload(prog) ||
+		    bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE ||
 		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER ||
 		    bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			continue;

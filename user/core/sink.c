@@ -236,12 +236,33 @@ static void sink__stacks(struct sink *sink, const struct tool *tool, const struc
 		fprintf(sink->out, "  … and %zu more (-n)\n", report->more_rows);
 }
 
+static const void *sink__pointer(const void *row, size_t offset)
+{
+	return *(const void *const *)sink__field(row, offset);
+}
+
+static void sink__row_hists(struct sink *sink, const struct tool *tool, const struct report *report)
+{
+	const char *row = report->rows.items;
+	char title[512];
+
+	for (size_t i = 0; i < report->rows.n; i++, row += tool->row_size) {
+		str__printable(title, sizeof(title), sink__pointer(row, tool->title_offset),
+			       sink->width);
+		fputc('\n', sink->out);
+		hist__print(sink->out, sink__pointer(row, tool->hist_offset), title, sink->width);
+	}
+}
+
 static void sink__histogram(struct sink *sink, const struct tool *tool, const struct report *report)
 {
-	if (report->hist)
+	if (report->hist) {
 		hist__print(sink->out, report->hist, report->hist_title, sink->width);
-	fputc('\n', sink->out);
+		fputc('\n', sink->out);
+	}
 	sink__table(sink, tool, report);
+	if (report->row_hists)
+		sink__row_hists(sink, tool, report);
 }
 
 static void sink__text(struct sink *sink, const struct tool *tool, const struct report *report,

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "state.h"
 
+struct bpf_object;
 struct session;
 
 /* What a report looks like as text; JSON is one and the same for all. */
@@ -38,6 +39,8 @@ struct tool_object {
 	const char *name;
 	const void *(*btf)(size_t *size);
 	const void *(*raw)(size_t *size);
+	/* Fills in the object's own constants before it is loaded; may be NULL. */
+	void (*prepare)(struct bpf_object *obj);
 };
 
 /* One line under a state's bar, or in a row's `causes`. */
@@ -65,6 +68,7 @@ struct report {
 	uint64_t wall_ns;         /* of all watched threads */
 	uint64_t states[NR_STATES];
 	size_t more_rows; /* rows cut by -n */
+	bool row_hists;   /* SHAPE_HISTOGRAM: the histogram of each row, too: tool->hist_offset */
 };
 
 struct tool {
@@ -84,9 +88,17 @@ struct tool {
 	size_t title_offset;  /* const char * */
 	size_t folded_offset; /* const char **: what is printed with --folded, outermost first */
 	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
+	size_t hist_offset;   /* struct hist *: see report.row_hists */
 
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
+	/*
+	 * What is not attached by the object's own word, and its end; may be NULL. *@state is the
+	 * command's, passed on as session.state. @tick comes once a second.
+	 */
+	enum dwell_exit (*attach)(struct session *s, const void *options);
+	void (*tick)(struct session *s, const void *options);
+	void (*detach)(struct session *s);
 	/* Fills the rest of @report, which has its totals, from the epoch that ended. */
 	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
 };
