@@ -93,8 +93,9 @@ struct tool {
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
 	/*
-	 * What is not attached by the object's own word, and its end; may be NULL. *@state is the
-	 * command's, passed on as session.state. @tick comes once a second.
+	 * Attaches what the object's programs do not say themselves (uprobes); undoes it at the end,
+	 * also after a failure. What the command keeps meanwhile is in session.state. @tick comes
+	 * once a second. All may be NULL.
 	 */
 	enum dwell_exit (*attach)(struct session *s, const void *options);
 	void (*tick)(struct session *s, const void *options);
