@@ -15,6 +15,9 @@ B := build
 ifneq ($(filter default undefined,$(origin CC)),)
 CC := gcc
 endif
+ifneq ($(filter default undefined,$(origin CXX)),)
+CXX := g++
+endif
 CLANG ?= clang
 CLANG_FORMAT ?= clang-format
 BPFTOOL ?= bpftool
@@ -46,6 +49,7 @@ UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_SKELS := $(foreach v,$(VARIANTS),$(patsubst %.bpf.c,$(B)/%.$v.skel.h,$(wildcard tests/bpf/*.bpf.c)))
 WORKLOADS := $(patsubst %.c,$(B)/%,$(wildcard tests/workloads/*.c))
+WORKLOADS_CC := $(patsubst %.cc,$(B)/%,$(wildcard tests/workloads/*.cc))
 MAN := $(patsubst user/man/%.8.scd,$(B)/man/dwell-%.8,$(filter-out %/dwell.8.scd,$(wildcard user/man/*.8.scd))) \
        $(patsubst user/man/%.8.scd,$(B)/man/%.8,$(wildcard user/man/dwell.8.scd))
 C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*.h user/*/*.[ch] \
@@ -53,9 +57,9 @@ C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*
 
 # ---- how -----------------------------------------------------------------------------------------
 
-LIBS := $(shell $(PKG_CONFIG) --libs libbpf libelf zlib 2>/dev/null) -liberty -lm
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libelf zlib) -liberty -lm
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libelf zlib 2>/dev/null)
+LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf liblzma zlib 2>/dev/null) -liberty -lm
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf liblzma zlib) -liberty -lm
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf liblzma zlib 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 INCLUDES := -Iuser -Iinclude -I$(B)/gen -I$(B)/skel $(LIB_CFLAGS)
@@ -90,7 +94,7 @@ own = $$(sed -n 's,^/\* $(1): \(.*\) \*/$$,\1,p' $<)
 
 # ---- the program ---------------------------------------------------------------------------------
 
-.PHONY: all static skels man build-demo build-tests
+.PHONY: all static skels man build-demo build-tests build-vm
 all: $(B)/dwell
 
 static: $(B)/dwell.static
@@ -150,6 +154,7 @@ $(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o
 endef
 $(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,bpf,$(B)/skel)))
 $(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,tests/bpf,$(B)/tests/bpf)))
+$(eval $(call bpf_variant,btf,tests/vm,$(B)/tests/vm))
 
 # Linking drops what the loader doesn't need: an object shrinks tenfold.
 $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
@@ -159,7 +164,7 @@ $(B)/bpf/%.bpf.o: $(B)/bpf/%.o
 
 build-demo: all $(B)/tests/workloads/demo
 
-build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
+build-tests: all $(UNIT) $(BPF_TESTS) $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ) $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 
 $(UNIT): $(B)/%: %.c $(B)/san/libdwell.a | $(GENERATED)
 	$(call say,TEST,$<)
@@ -179,12 +184,38 @@ $(WORKLOADS): $(B)/%: %.c | $(B)/.checked
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
 
+$(B)/tests/vm/%.bpf.o: $(B)/tests/vm/%.o
+	$(Q)$(BPFTOOL) gen object $@ $<
+
+$(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -D_GNU_SOURCE -Wall -Wextra -Werror $(WORKLOAD_CFLAGS) -MMD -MP $(DEP) \
+		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
+
+# What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
+FUZZ := $(B)/tests/fuzz/elf
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) user/base/str.c
+$(FUZZ): $(FUZZ_SRC) | $(B)/.checked
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -std=gnu11 -D_GNU_SOURCE $(INCLUDES) -o $@ $(FUZZ_SRC) \
+		$(LIBS) 2>$@.log || echo '  clang has no libFuzzer: see $@.log'
+
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
 $(B)/tests/vm/load: tests/vm/load.c $(LOAD_OBJ)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_object__load,--wrap=libbpf_set_print \
 		$(LDFLAGS) -o $@ $< $(LOAD_OBJ) $(LIBS) $(LDLIBS)
+
+$(B)/tests/vm/machine: tests/vm/machine.c $(B)/tests/vm/machine.btf.skel.h
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -I$(B)/tests/vm $(LDFLAGS) -o $@ $< $(LIBS) $(LDLIBS)
+
+$(B)/tests/bench/measure: tests/bench/measure.c | $(B)/.checked
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARN) -MMD -MP $(DEP) $(LDFLAGS) -o $@ $< \
+		$(LIBS) $(LDLIBS)
 
 # All the types of vmlinux/ as BTF, whether a program uses them or not.
 $(B)/tests/vmlinux.o: $(wildcard vmlinux/*.h) tools/btf-of | $(B)/.checked
@@ -197,7 +228,7 @@ $(B)/tools/check-vmlinux: tools/check-vmlinux.c | $(B)/.checked
 
 # ---- targets for people --------------------------------------------------------------------------
 
-.PHONY: demo check unit bpf-tests e2e vm lint format check-vmlinux install clean help
+.PHONY: demo check unit bpf-tests e2e vm bench bench-deps lint format check-vmlinux install clean help
 
 # -j as it was asked for, or one job per CPU.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
@@ -223,13 +254,24 @@ bpf-tests: $(BPF_TESTS)
 	$(GIVE_BACK)
 	@tests/run bpf
 
-e2e: all $(WORKLOADS)
+e2e: all $(WORKLOADS) $(WORKLOADS_CC) $(FUZZ)
 	$(GIVE_BACK)
 	@tests/run $@
 
-vm: all $(WORKLOADS) $(B)/tests/vm/load
+build-vm: all $(WORKLOADS) $(WORKLOADS_CC) $(B)/tests/vm/load $(B)/tests/vm/machine
+
+vm:
+	@tools/install-deps test
+	@$(MAKE) $(PARALLEL) build-vm
 	$(GIVE_BACK)
 	@tests/vm/run $(KERNEL)
+
+bench: all $(WORKLOADS) $(B)/tests/bench/measure
+	$(GIVE_BACK)
+	@tests/bench/run $(ROUNDS)
+
+bench-deps:
+	@tools/install-deps bench
 
 lint: $(B)/tools/check-vmlinux $(B)/tests/vmlinux.o
 	@tests/run $@
@@ -269,6 +311,7 @@ help:
 	@echo 'sudo make bpf-tests BPF library tests                 } only that'
 	@echo 'sudo make e2e       whole commands on real workloads  } file'
 	@echo 'sudo make vm        the same on other kernels, in VMs } KERNEL=6.1: one'
+	@echo 'sudo make bench     dwell beside its peers            } QUESTION=, WORK=, ROUNDS='
 	@echo 'make lint           rules of the source tree          }'
 	@echo 'make format         clang-format on all C files'
 	@echo 'make check-vmlinux  vmlinux/ against the running kernel'

@@ -49,8 +49,11 @@ struct config {
 	__u8 user_stacks;
 	__u8 kernel_stacks;
 	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
-	__u8 lazy; /* clocks are made by the command's own programs, for threads that they see */
-	__u8 pad[5];
+	__u8 stack_padding;    /* bytes above the saved registers on a kernel stack */
+	__u8 frame_pointers;   /* user stacks by frame pointers only */
+	__u8 addresses;        /* user stacks keep the place in an interrupted function */
+	__u8 lazy; /* clocks are made by the command's own programs, as they see threads */
+	__u8 pad[2];
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 

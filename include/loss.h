@@ -11,7 +11,7 @@
 	X(LOSS_RING_FULL, "ring_full", "threads that ended and could not be reported")             \
 	X(LOSS_LATE, "late", "threads that ended just when the report was made")                   \
 	X(LOSS_TORN, "torn", "threads that changed state too often to be read")                    \
-	X(LOSS_STACK_COLLISION, "stack_collision", "stacks lost to another with the same hash")    \
+	X(LOSS_STACK_FULL, "stack_full", "stacks not kept (--max-entries)")                        \
 	X(LOSS_STACK_FAULT, "stack_fault", "stacks that could not be read")                        \
 	X(LOSS_SPAN_DEPTH, "span_depth", "spans nested deeper than is kept")                       \
 	X(LOSS_SPAN_ORPHAN, "span_orphan", "span ends without a begin")                            \

@@ -45,6 +45,8 @@ _Static_assert(sizeof(struct thread_rec) == 80 + THREAD_COMM + 8 * NR_STATES, "n
 struct thread_seen {
 	__u32 tgid;
 	__u32 pad;
+	__u64 mm;   /* its address space, and */
+	__u64 code; /* the pages of code that are mapped in it: another pair, other mappings */
 };
 
 #endif

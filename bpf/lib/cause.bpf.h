@@ -35,6 +35,7 @@
 #define FUTEX_WAIT_REQUEUE_PI 11
 #define FUTEX_LOCK_PI2        13
 #define FUTEX_TID_MASK        0x3fffffff
+#define PID_MAX_LIMIT         (4 * 1024 * 1024) /* include/linux/threads.h */
 
 #define F_SETLKW     7
 #define F_OFD_SETLKW 38
@@ -296,6 +297,12 @@ static __always_inline u32 cause__inode(struct cause *c, struct file *file, u64 
 	return mode == S_IFREG || mode == S_IFDIR || mode == S_IFBLK ? STATE_FS : STATE_OTHER;
 }
 
+/* No owner is known, or there is no such thread: what lies there is something else. */
+static __always_inline u32 cause__tid(u32 tid)
+{
+	return tid <= PID_MAX_LIMIT ? tid : 0;
+}
+
 /*
  * Which primitive a futex wait belongs to, by operation and expected value. @last: its wait
  * before. A barrier counts its rounds in the word, so that once it waits for 2 like a mutex does:
@@ -308,13 +315,13 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 	bool timeout = !(m->word & WORD_ZERO_ARG);
 
 	c->key.id = m->id;
-	c->key.id2 = m->id2 >> 32;
+	c->key.id2 = cause__tid(m->id2 >> 32);
 	if (futex__is_pi(cmd)) {
 		c->key.kind = CAUSE_PI;
 		return STATE_LOCK;
 	}
-	if (cmd == FUTEX_WAIT && (val & 0x80000000)) {
-		/* FUTEX_WAITERS | TID: a robust mutex */
+	if (cmd == FUTEX_WAIT && (val & 0x80000000) && cause__tid(val & FUTEX_TID_MASK)) {
+		/* FUTEX_WAITERS | TID: a robust mutex; others set that bit as well, as in -1 */
 		c->key.kind = CAUSE_ROBUST;
 		c->key.id2 = val & FUTEX_TID_MASK;
 		return STATE_LOCK;

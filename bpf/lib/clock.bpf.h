@@ -25,6 +25,14 @@ struct clock_memo {
 	u32 slot;
 };
 
+/* What a thread waited for CPUs and is not charged to anybody yet: see culprit.bpf.h. */
+struct culprit_debt {
+	u64 waited[2]; /* ns of waits after a wake-up and a preemption that were not divided */
+	u64 unnamed;   /* ns charged to the others since a tally was taken last */
+	u32 epoch;     /* that all of this is of */
+	u32 tallies;   /* that this thread took */
+};
+
 struct clock {
 	u64 since; /* start of the open segment, ns */
 	u32 state; /* enum dwell_state of the open segment */
@@ -35,16 +43,14 @@ struct clock {
 	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
 	u32 klock_flags;
 	u32 emitted;    /* the last epoch that was handed over */
-	u32 spill_slot; /* the segment that crossed into `epoch`, its tally… */
-	u32 pad;
-	u64 spill_ns; /* …and its part in the epoch before */
+	u32 spill_slot; /* the segment that crossed into `epoch`: its tally and… */
+	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
+	u64 spill_ns;   /* …its part in the epoch before the last turn's */
 	struct clock_memo memo;
-	u64 culprit; /* what culprit_slot is of */
-	u32 culprit_slot;
-	u32 ending; /* it exits: counted in cpu_stat.ending, but not in .ended yet */
-	u64 stack;  /* the stacks with which it left the CPU: stack__ids() */
-	u64 mm;     /* address space that was told of, and… */
-	u64 code;   /* …its pages of code then: emit__seen() */
+	struct culprit_debt debt;
+	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
+	u64 mm;    /* address space that was told of, and… */
+	u64 code;  /* …its pages of code then: emit__seen() */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[NR_STATES];
 	u64 bank[2 * NR_STATES];

@@ -16,6 +16,10 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
+#include "config.h"
+
+const volatile struct config config SEC(".rodata.core");
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -102,6 +106,17 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 /* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
 #define THREAD_SIZE (16 * 1024)
 
+/* The registers with which @task entered the kernel, when they cannot be read without a helper. */
+static __always_inline struct pt_regs *compat__regs(struct task_struct *task)
+{
+#ifndef DWELL_RAW
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return (struct pt_regs *)bpf_task_pt_regs(task);
+#endif
+	return (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE - config.stack_padding -
+				  bpf_core_type_size(struct pt_regs));
+}
+
 /* The system call that @task is in, from the registers with which it entered the kernel. */
 static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
 {
@@ -115,8 +130,7 @@ static __always_inline void compat__syscall(struct task_struct *task, struct sys
 	} else
 #endif
 	{
-		regs = (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE -
-					  bpf_core_type_size(struct pt_regs));
+		regs = compat__regs(task);
 		SYSCALL_READ(BPF_CORE_READ, regs, out);
 	}
 	if (unlikely(compat__is_32bit(task)))

@@ -130,7 +130,6 @@ static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, 
 	}
 	clk->row = row;
 	clk->memo.word = 0;
-	clk->culprit = 0;
 }
 
 /*
@@ -156,6 +155,8 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 		return; /* the stacks are there all the same, some perhaps without names */
 	seen->tgid = FIELD(task, tgid);
 	seen->pad = 0;
+	seen->mm = (u64)mm;
+	seen->code = code;
 	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
 }
 

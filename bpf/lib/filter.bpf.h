@@ -4,9 +4,6 @@
 #define DWELL_FILTER_BPF_H
 
 #include "lib/compat.bpf.h"
-#include "config.h"
-
-const volatile struct config config SEC(".rodata.core");
 
 /* FILTER_TGIDS and FILTER_TIDS: the ids that were asked for. */
 struct {

@@ -192,6 +192,9 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	clk->row = emit__row(child);
 	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
+#ifdef DWELL_STACK_BPF_H
+	stack__forked(parent, child);
+#endif
 	return 0;
 }
 
@@ -310,7 +313,6 @@ int seed(struct bpf_iter__task *ctx)
 	/* A hook was faster, and knew no row: what it remembers is nobody's. */
 	if (clk->state != STATE_NONE) {
 		clk->memo.word = 0;
-		clk->culprit = 0;
 		return 0;
 	}
 	state = sched__seed_state(clk, task);

@@ -5,44 +5,177 @@
 
 #include "lib/filter.bpf.h"
 #include "lib/loss.bpf.h"
+#include "lib/unwind.bpf.h"
 #include "stack.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__uint(key_size, sizeof(u32));
-	__uint(value_size, STACK_FRAMES * sizeof(u64));
+	__type(key, u32);
+	__type(value, struct stack);
 } stacks SEC(".maps");
 
-/* Stacks whose bucket another one has in `stacks`; the id is the bucket's in both. */
-struct {
-	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(u32));
-	__uint(value_size, STACK_FRAMES * sizeof(u64));
-} stacks_more SEC(".maps");
+#define STACK_PROBES 8 /* places at which a stack may be kept */
 
-/* linux/errno.h; the kernel's own header is for user space */
-#define EEXIST 17
+/* The hash of walk.stack. */
+__noinline int stack__hash(u32 n)
+{
+	struct walk *w = walk__get();
+	u64 hash = 0x9e3779b97f4a7c15ULL;
+
+	if (!w)
+		return 0;
+	hash ^= (u64)w->stack.space << 32 | w->stack.tgid;
+	hash ^= w->stack.end;
+	for (u64 i = 0; i < STACK_FRAMES && i < n; i++) {
+		hash = (hash ^ w->stack.ip[i]) * 0xd6e8feb86659fd93ULL;
+		hash ^= hash >> 32;
+	}
+	return (u32)(hash ^ hash >> 32);
+}
+
+/* Is what is kept under @id the stack in walk.stack? 1: yes, 0: nothing is kept, -1: another. */
+__noinline int stack__is(u32 id)
+{
+	struct stack *kept = bpf_map_lookup_elem(&stacks, &id);
+	struct walk *w = walk__get();
+
+	if (!w || !kept)
+		return 0;
+	if (kept->n != w->stack.n || kept->end != w->stack.end || kept->space != w->stack.space ||
+	    (!kept->space && kept->tgid != w->stack.tgid))
+		return -1;
+	for (u64 i = 0; i < STACK_FRAMES && i < w->stack.n; i++) {
+		if (kept->ip[i] != w->stack.ip[i])
+			return -1;
+	}
+	return 1;
+}
+
+/* The id of walk.stack, which is kept if it is new. */
+static __always_inline u32 stack__keep(struct walk *w)
+{
+	u32 tgid = w->stack.tgid, id;
+
+	/* Processes with the same mappings share their stacks. */
+	if (w->stack.space)
+		w->stack.tgid = 0;
+	id = (u32)stack__hash(w->stack.n);
+	w->stack.tgid = tgid;
+	for (u32 i = 0; i < STACK_PROBES; i++, id++) {
+		int is;
+
+		if (unlikely(id >= STACK_IDS))
+			id -= STACK_IDS;
+		is = stack__is(id);
+		/* Another CPU may keep its stack at the same moment: then look again. */
+		if (!is && !bpf_map_update_elem(&stacks, &id, &w->stack, BPF_NOEXIST))
+			return id;
+		if (!is)
+			is = stack__is(id);
+		if (likely(is > 0))
+			return id;
+		if (!is)
+			break; /* no room */
+	}
+	loss__count(LOSS_STACK_FULL);
+	return STACK_LOST;
+}
+
+/* One walk per CPU at a time; what interrupts it loses its stack. */
+static __always_inline struct walk *stack__begin(void)
+{
+	struct walk *w = walk__get();
+
+	if (!w)
+		return NULL;
+	if (unlikely(w->busy)) {
+		loss__count(LOSS_STACK_FAULT);
+		return NULL;
+	}
+	w->busy = 1;
+	return w;
+}
+
+static __always_inline u32 stack__kernel(void *ctx)
+{
+	struct walk *w = stack__begin();
+	u32 id = STACK_LOST;
+	long bytes;
+
+	if (!w)
+		return STACK_LOST;
+	bytes = bpf_get_stack(ctx, w->stack.ip, sizeof(w->stack.ip), 0);
+	if (likely(bytes > 0)) {
+		w->stack.n = (u32)bytes / 8;
+		w->stack.end = w->stack.tgid = w->stack.space = 0;
+		id = stack__keep(w);
+	} else {
+		loss__count(LOSS_STACK_FAULT);
+	}
+	w->busy = 0;
+	return id;
+}
+
+/* By frame pointers alone: programs of 32 bits, and machines that there are no tables for. */
+static __always_inline bool stack__by_kernel(void *ctx, struct walk *w)
+{
+	long bytes = bpf_get_stack(ctx, w->stack.ip, sizeof(w->stack.ip), BPF_F_USER_STACK);
+
+	if (bytes <= 0)
+		return false;
+	w->stack.n = (u32)bytes / 8;
+	w->stack.end = STACK_COMPLETE;
+	w->stack.space = 0;
+	return true;
+}
+
+static __always_inline bool stack__walk(void *ctx, struct walk *w, struct task_struct *task)
+{
+	u64 mm = (u64)FIELD(task, mm);
+
+	/* Kernel threads and exiting threads have no user stack. */
+	if (!mm)
+		return false;
+	w->stack.tgid = FIELD(task, tgid);
+#if defined(__TARGET_ARCH_x86)
+	if (bpf_probe_read_kernel(&w->saved, sizeof(w->saved), compat__regs(task)))
+		return false;
+	/* Threads that the kernel has made within a process have no registers. */
+	if (unlikely(!w->saved.cs))
+		return false;
+	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
+		unwind__registers(w);
+		unwind__enter(w, w->stack.tgid, mm);
+		unwind__walk(w);
+		return true;
+	}
+#endif
+	return stack__by_kernel(ctx, w);
+}
+
+static __always_inline u32 stack__user(void *ctx)
+{
+	struct walk *w = stack__begin();
+	struct task_struct *task;
+	u32 id = STACK_NONE;
+
+	if (!w)
+		return STACK_LOST;
+#ifdef DWELL_RAW
+	task = (struct task_struct *)bpf_get_current_task();
+#else
+	task = bpf_get_current_task_btf();
+#endif
+	if (stack__walk(ctx, w, task))
+		id = stack__keep(w);
+	w->busy = 0;
+	return id;
+}
 
 static __always_inline u32 stack__id(void *ctx, u64 flags)
 {
-	long id = bpf_get_stackid(ctx, &stacks, flags);
-
-	if (likely(id >= 0))
-		return id;
-	/* Two stacks with the same hash: the one that was there first stays. */
-	if (id == -EEXIST) {
-		id = bpf_get_stackid(ctx, &stacks_more, flags);
-		if (likely(id >= 0))
-			return id | STACK_MORE;
-		loss__count(LOSS_STACK_COLLISION);
-		return STACK_LOST;
-	}
-	if (flags & BPF_F_USER_STACK)
-		return STACK_NONE; /* kernel threads and exiting processes have none */
-	loss__count(LOSS_STACK_FAULT);
-	return STACK_LOST;
+	return flags & BPF_F_USER_STACK ? stack__user(ctx) : stack__kernel(ctx);
 }
 
 /* The stacks that were asked for: user << 32 | kernel. */
@@ -55,6 +188,23 @@ static __always_inline u64 stack__ids(void *ctx)
 	if (config.kernel_stacks)
 		kernel = stack__id(ctx, 0);
 	return user << 32 | kernel;
+}
+
+/* A new process has its parent's code: its stacks can be walked before user space knows of it. */
+static __always_inline void stack__forked(struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = FIELD(parent, tgid), to = FIELD(child, tgid);
+	struct unwind_space space, *known;
+
+	if (!config.user_stacks || from == to)
+		return;
+	known = bpf_map_lookup_elem(&unwind_spaces, &from);
+	if (!known || (known->mm && known->mm != (u64)FIELD(parent, mm)))
+		return;
+	space = *known;
+	space.mm = (u64)FIELD(child, mm);
+	space.code = 0;
+	bpf_map_update_elem(&unwind_spaces, &to, &space, BPF_ANY);
 }
 
 #endif

@@ -63,10 +63,10 @@ static __always_inline u64 tally__cpu_row(u64 row)
 }
 
 /*
- * Adds a wait that ended: @total ns long since the run's start, @inside of them in @epoch. A global
- * function of scalars, which the verifier looks at once and not once per caller.
+ * Adds @weight waits that ended: each @total ns long since the run's start, @inside of them in
+ * @epoch. A global function of scalars, which the verifier looks at once and not once per caller.
  */
-__noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
+__noinline int tally__add_weighted(u32 slot, u32 epoch, u64 inside, u64 total, u64 weight)
 {
 	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
 	struct hist *hist;
@@ -77,19 +77,24 @@ __noinline int tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
 	hist = bpf_map_lookup_elem(&tallies, &index);
 	if (!hist)
 		return 0;
-	__sync_fetch_and_add(&hist->sum, inside);
+	__sync_fetch_and_add(&hist->sum, inside * weight);
 	if (unlikely(total > hist->max))
 		compat__max(&hist->max, total);
 	bucket = (u64)hist__index(total);
 	/* Or clang 14 tests one register and uses another: no bound for the verifier. */
 	barrier_var(bucket);
 	if (unlikely(bucket >= HIST_BUCKETS)) {
-		__sync_fetch_and_add(&hist->zero, 1);
+		__sync_fetch_and_add(&hist->zero, weight);
 		return 0;
 	}
 	barrier_var(bucket);
-	__sync_fetch_and_add(&hist->bucket[bucket], 1);
+	__sync_fetch_and_add(&hist->bucket[bucket], weight);
 	return 0;
+}
+
+static __always_inline void tally__add(u32 slot, u32 epoch, u64 inside, u64 total)
+{
+	tally__add_weighted(slot, epoch, inside, total, 1);
 }
 
 #endif

@@ -58,6 +58,19 @@ enum {
 
 #define OWNER 4711u
 
+/* A mutex of someone else's: what lies behind its word is no thread's number. */
+static void test_futex_no_owner(void **state)
+{
+	static uint32_t word[4] = {2, 0, 0xdeadbeef, 0};
+	struct harness *h = *state;
+	struct cause_answer *a = start(h);
+
+	harness__run(h, "futex", (uintptr_t)word, WAIT | PRIVATE, 2, 0);
+	assert_int_equal(a->state, STATE_LOCK);
+	assert_int_equal(a->key.kind, CAUSE_MUTEX);
+	assert_int_equal(a->key.id2, 0);
+}
+
 static void test_futex(void **state)
 {
 	/* What lies behind the futex word is the owner in glibc's mutexes, and there alone. */
@@ -79,6 +92,9 @@ static void test_futex(void **state)
 		{WAIT, 0x80000000 | 815, 0, STATE_LOCK, CAUSE_ROBUST, 815},
 		{WAIT, 0xc0000000 | 815, 1, STATE_LOCK, CAUSE_ROBUST, 815},
 		{WAIT | PRIVATE, 0x80000000 | 815, 0, STATE_LOCK, CAUSE_ROBUST, 815},
+		/* the same bit, but no thread: an event of qemu's, and a lock that nobody has */
+		{WAIT | PRIVATE, 0xffffffff, 0, STATE_SYNC, CAUSE_FUTEX, 0},
+		{WAIT, 0x80000000, 0, STATE_SYNC, CAUSE_FUTEX, 0},
 		/* rwlocks: readers and writers */
 		{WAIT_BITSET | PRIVATE | REALTIME, 3, 0, STATE_LOCK, CAUSE_RWLOCK, 0},
 		{WAIT_BITSET | PRIVATE | REALTIME, 3, 1, STATE_LOCK, CAUSE_RWLOCK, 0},
@@ -625,6 +641,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HARNESS_BOTH(test_futex),
+		HARNESS_BOTH(test_futex_no_owner),
 		HARNESS_BOTH(test_barrier),
 		HARNESS_BOTH(test_states),
 		HARNESS_BOTH(test_files),

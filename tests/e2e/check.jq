@@ -5,32 +5,47 @@ def total: add // 0;
 
 def expect($ok; $text): if $ok then empty else $text end;
 
-# $value within [low, high]
-def between($what; $value; $low; $high):
+# How much wider limits of time are than on a machine of today: 1, and more under emulation, where
+# what lies between two looks at the clock takes longer (tests/vm).
+def slow: ($ENV.DWELL_TEST_SLOW // "1") | tonumber;
+
+# $value within [low, high], on any machine: counts, addresses, what holds by construction.
+def within($what; $value; $low; $high):
   expect($value != null and $value >= $low and $value <= $high;
     "\($what): \($value) is not within [\($low | round), \($high | round)]");
 
-# $value within a share and a number of ns of $truth
+# The same for times: 2 % wider for each time that this machine is slower.
+def between($what; $value; $low; $high):
+  ((slow - 1) * 0.02) as $more |
+  within($what; $value; $low * (1 - $more); $high * (1 + $more));
+
+# A time within a share and a number of ns of $truth
 def near($what; $value; $truth; $share; $ns):
-  between($what; $value; $truth * (1 - $share) - $ns; $truth * (1 + $share) + $ns);
+  (($truth * $share + $ns) * slow) as $more |
+  within($what; $value; $truth - $more; $truth + $more);
+
+# What is the same by construction, however slow the machine.
+def same($what; $value; $truth):
+  within($what; $value; $truth * 0.999; $truth * 1.001);
 
 # Every document and every row: what holds whatever was measured.
 def sound:
   expect(.schema == "dwell/1"; "schema: \(.schema)"),
   expect((.loss.total) == (.loss.reasons | map(.) | total); "loss.total is not the sum: \(.loss)"),
   (.rows[] | select(.states and .wall_ns) |
-    near("sum of states of \(.comm) \(.tid // .pid)"; .states | map(.) | total; .wall_ns; 0.001; 0)),
+    same("sum of states of \(.comm) \(.tid // .pid)"; .states | map(.) | total; .wall_ns)),
   # A wait's time is once in its state and at most once in a cause (none where a map was full, or a
   # runnable thread still waits at the end).
   (.rows[] | select(.states and .causes) | .states as $states | . as $row |
     .causes | group_by(.state)[] |
     expect((map(.total_ns) | add) <= ($states[.[0].state] // 0) * 1.001 + 1000;
       "causes of \(.[0].state) of \($row.comm): \(map(.total_ns) | add) ns of \($states[.[0].state])")),
-  near("sum of states in the summary"; .summary.states | map(.) | total; .summary.wall_ns; 0.001; 0);
+  same("sum of states in the summary"; .summary.states | map(.) | total; .summary.wall_ns);
 
-# What a kernel keeps from every tracer is not dwell's to find: it is counted, and told apart.
+# What a kernel keeps from every tracer is not dwell's to find: it is counted, and told apart. If it
+# was a thread's last switch, that thread's account never comes.
 def lossless($but):
-  expect(.loss.total == ([.loss.reasons["missed", $but[]]] | total); "something was lost: \(.loss)");
+  expect(.loss.total == ([.loss.reasons["missed", "late", $but[]]] | total); "something was lost: \(.loss)");
 
 def lossless: lossless([]);
 
@@ -52,7 +67,7 @@ def oracle_name($cause; $truth):
     "the cause '\($cause.name)' does not name the port of \($d.local)"),
   # the futex word lies somewhere in the lock
   (select($d.addr) | ($cause.name | [scan("0x[0-9a-f]+")][0] // "0x0") as $addr |
-    between("address in '\($cause.name)'"; $addr | hex; $d.addr | hex; ($d.addr | hex) + 64)),
+    within("address in '\($cause.name)'"; $addr | hex; $d.addr | hex; ($d.addr | hex) + 64)),
   expect(($d.holder_tid | not) or $truth.state != "lock" or
       ($cause.name | test("\\b\($d.holder_tid)\\b"));
     "the cause '\($cause.name)' does not name the holder \($d.holder_tid)");
@@ -67,7 +82,7 @@ def oracle_percentiles($cause; $truth):
 # CPU are split among those who had it: their count is runq's.)
 def oracle_count($row; $truth):
   select($truth.exact_count or $truth.queue | not) |
-  between("waits"; [$row.causes[] | select(.state as $s | $truth.states | index($s)).count] | total;
+  within("waits"; [$row.causes[] | select(.state as $s | $truth.states | index($s)).count] | total;
     $truth.detail.blocked; $truth.detail.blocked + 3);
 
 # The victim opens a file or two before it begins, and may have to wait for some µs: not counted.
@@ -76,8 +91,10 @@ def oracle_causes($row; $truth; $named):
     select(.total_ns >= $truth.blocked_ns * 0.001)] | sort_by(-.total_ns)) as $causes |
   if $causes == [] then "no cause in \($truth.states)" else
     $causes[0] as $cause |
-    expect(($truth.exact_count | not) or ($causes | map(.count) | total) == $truth.count;
-      "\($causes | map(.count) | total) waits instead of \($truth.count): \($causes)"),
+    # a short wait may be over before the thread has left the CPU
+    (select($truth.exact_count) | ([$truth.count, $truth.detail.blocked // $truth.count] | min) as $least |
+      expect(($causes | map(.count) | total) | . >= $least and . <= $truth.count;
+        "\($causes | map(.count) | total) waits instead of \($truth.count): \($causes)")),
     expect(($truth.kind | not) or $cause.kind == $truth.kind;
       "the cause is of kind \($cause.kind) instead of \($truth.kind)"),
     (select($named) | oracle_name($cause; $truth)),

@@ -9,6 +9,7 @@ bad() { # status text dwell's arguments…
 	refused "$1" "$2"
 }
 
+# bats test_tags=once
 @test "usage: unknown command, option, operand" {
 	bad 2 "command" # none at all
 	bad 2 "nonsense" nonsense
@@ -18,6 +19,7 @@ bad() { # status text dwell's arguments…
 	bad 2 "folded" why --folded
 }
 
+# bats test_tags=once
 @test "usage: bad numbers and durations" {
 	bad 2 "x" why -p x
 	bad 2 "0" why -p 0
@@ -33,6 +35,7 @@ bad() { # status text dwell's arguments…
 	bad 2 "--max-entries" why --max-entries 0
 }
 
+# bats test_tags=once
 @test "usage: bad choices and combinations" {
 	bad 2 "by" why --by planet
 	bad 2 "cpu" why --by cpu
@@ -47,6 +50,7 @@ bad() { # status text dwell's arguments…
 	bad 2 "15" why -c a-name-that-is-much-too-long
 }
 
+# bats test_tags=once
 @test "targets that aren't there, or aren't what they should be" {
 	local pid tid
 
@@ -63,6 +67,7 @@ bad() { # status text dwell's arguments…
 	bad 1 "-p $pid" why -p "$tid" # of a thread: says whose
 }
 
+# bats test_tags=once
 @test "programs that cannot be executed" {
 	local program
 
@@ -84,6 +89,7 @@ bad() { # status text dwell's arguments…
 	done
 }
 
+# bats test_tags=once
 @test "--help prints on stdout and exits 0; so does --version" {
 	local command
 
@@ -96,11 +102,13 @@ bad() { # status text dwell's arguments…
 	dwell --version | grep -q '^dwell '
 }
 
+# bats test_tags=once
 @test "stdout closed, full or a broken pipe: exit status 1 and a line that says so" {
 	local status=0 format
 
 	[ -w /dev/full ] || skip "no /dev/full"
-	for format in "" --json --jsonl; do
+	for format in $(few text json jsonl); do
+		[ "$format" = text ] && format= || format=--$format
 		# shellcheck disable=SC2086 # none, or one
 		dwell why -d 0.2 $format >/dev/full 2>"$T/err" || status=$?
 		[ $status = 1 ] || fail_with "/dev/full: exit status $status" "$T/err"
@@ -118,6 +126,7 @@ bad() { # status text dwell's arguments…
 	done
 }
 
+# bats test_tags=once
 @test "-o: a directory that isn't there, a full disk" {
 	bad 1 "/no/such/dir/file" why -d 0.2 -o /no/such/dir/file
 	[ -w /dev/full ] || skip "no /dev/full"
@@ -156,8 +165,8 @@ bad() { # status text dwell's arguments…
 @test "maps of 16 entries: the loss is shown as a loss, and the states stay whole" {
 	local command
 
-	for command in why offcpu runq; do
-		dwell $command --json --by thread --max-entries 16 -o "$T/out" -- "$W/demo" 2 2>"$T/err"
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json --by thread --max-entries 16 -o "$T/out" -- "$W/demo" 2 2>"$T/err"
 		check "$T/out" 'expect(.loss.total > 0; "no loss"),
 			expect(.loss.total == (.loss.reasons | map(.) | total); "loss: \(.loss)")'
 		grep -q '^dwell: LOST ' "$T/err" || fail_with "no loss on stderr:" "$T/err"
@@ -194,8 +203,8 @@ list_bpf_objects() {
 	local command
 
 	need bpftool
-	for command in why offcpu runq; do
-		start_dwell $command -a -d 60
+	for command in $(few why offcpu runq); do
+		start_dwell "$command" -a -d 60
 		list_bpf_objects
 		kill -KILL "$DWELL_PID"
 		await "$DWELL_PID" 10 || true
@@ -227,6 +236,7 @@ list_bpf_objects() {
 	kill "$(cat "$T/pid")"
 }
 
+# bats test_tags=once
 @test "no word on stdout but the report" {
 	dwell why --json -d 0.3 -a >"$T/out" 2>"$T/err"
 	jq -e . "$T/out" >/dev/null

@@ -42,12 +42,14 @@ whole_and_parts() { # command [options…]
 	start_sleeper pipe
 	start "$T/demo.out" "$W/demo" 60
 	sleep 0.3
-	dwell why --jsonl -i 0.3 -d 3 --by thread -p "$PID" >"$T/parts.jsonl"
+	# a report that takes as long as an interval would make the next one late
+	dwell why --jsonl -i "$(seconds 0.3)" -d "$(seconds 3)" --by thread -p "$PID" >"$T/parts.jsonl"
 	jq -s . "$T/parts.jsonl" >"$T/parts.json"
 	check "$T/parts.json" 'expect(length == 10; "\(length) intervals"), (.[] | sound, lossless),
 		# a cut may come late on a busy machine, but the later ones make up for it: no drift
-		([range(1; length) as $n | ([.[0:$n][].duration_ns] | total) - $n * 300000000] |
-			expect(min > -1000000 and max < 300000000 and sort[length / 2 | floor] < 50000000;
+		([range(1; length) as $n | ([.[0:$n][].duration_ns] | total) - $n * 300000000 * slow] |
+			expect(min > -1000000 and max < 300000000 * slow and
+				sort[length / 2 | floor] < 50000000 * slow;
 				"the cuts are late by \(.) ns")),
 		(.[] | .duration_ns as $d | .rows[] |
 			near("wall of \(.comm)"; .wall_ns; $d; 0.001; 0)),
@@ -58,10 +60,10 @@ whole_and_parts() { # command [options…]
 @test "runq and offcpu: waits and time" {
 	local command
 
-	for command in runq offcpu; do
-		whole_and_parts $command --max-entries 16384
+	for command in $(few runq offcpu); do
+		whole_and_parts "$command" --max-entries 16384
 		# a few of so many stacks share a hash: they have no frames, but their time
-		check "$T/whole.json" '(., $parts[0][] | lossless(["stack_collision"])),
+		check "$T/whole.json" '(., $parts[0][] | lossless([])),
 			[.rows[] | select(.pid == $pid)] as $whole |
 			[$parts[0][].rows[] | select(.pid == $pid)] as $rows |
 			near("waits"; [$rows[].count] | total; [$whole[].count] | total; 0.01; 0),
@@ -75,11 +77,12 @@ whole_and_parts() { # command [options…]
 		"$W/waits" lock-mutex 200 5 >"$T/truth.json"
 	jq -s . "$T/parts.jsonl" >"$T/parts.json"
 	check "$T/parts.json" '$truth[0] as $t |
-		expect(length >= 10; "\(length) intervals"),
+		expect(length >= 10 / slow; "\(length) intervals"),
 		([.[].rows[] | select(.tid == $t.tid)]) as $rows |
 		between("lock"; [$rows[].states.lock // 0] | total; $t.blocked_ns * 0.97; $t.total_ns * 1.03),
-		expect(([$rows[].causes[] | select(.state == "lock").count] | total) == $t.count;
-			"\([$rows[].causes[] | select(.state == "lock").count] | total) waits instead of \($t.count)"),
+		# a lock may be free again before the thread has left the CPU for it
+		within("waits"; [$rows[].causes[] | select(.state == "lock").count] | total;
+			[$t.count, $t.detail.blocked] | min; $t.count),
 		near("causes"; [$rows[].causes[] | select(.state == "lock").total_ns] | total;
 			[$rows[].states.lock // 0] | total; 0.001; 0)' --slurpfile truth "$T/truth.json"
 }
@@ -97,17 +100,20 @@ whole_and_parts() { # command [options…]
 }
 
 @test "processes that end around the cuts are in a report, each, or counted as late" {
+	local n=$((ROUNDS * 5))
+
 	# they share a CPU with one that spins: some are preempted between their end and their last switch
 	start "$T/spin" taskset -c 0 sh -c 'while :; do :; done'
 	dwell why --jsonl -i 0.01 -o "$T/parts.jsonl" -- \
-		taskset -c 0 sh -c 'for i in $(seq 1000); do /bin/true; done'
+		taskset -c 0 sh -c 'for i in $(seq $0); do /bin/true; done' $n
 	jq -s . "$T/parts.jsonl" >"$T/parts.json"
 	check "$T/parts.json" 'expect(length >= 10; "\(length) intervals"), (.[] | sound),
 		([.[].loss.reasons.late] | total) as $late |
 		([.[].rows[] | select(.pid).pid] | unique | length) as $seen |
-		between("processes"; $seen; 1002 - $late; 1002) # with the shell and seq'
+		within("processes"; $seen; $n + 2 - $late; $n + 2) # with the shell and seq' --argjson n $n
 }
 
+# bats test_tags=once
 @test "text: one report per interval" {
 	start_sleeper pipe
 	dwell why -i 0.2 -d 0.6 -p "$PID" >"$T/out"

@@ -32,7 +32,7 @@ measure() { # PID…
 	local stolen
 
 	halt "$@"
-	start_dwell why --json --by thread -o "$T/why.json" --max-entries 16384 \
+	start_dwell why --json -d 120 --by thread -o "$T/why.json" --max-entries 16384 \
 		-p "$(IFS=, && echo "$*")"
 	"$W/schedstat" "$@" >"$T/before.json"
 	stolen=$(steal)
@@ -111,6 +111,7 @@ invariant() { # PID…
 	invariant $(pgrep -g "$PID")
 }
 
+# bats test_tags=once
 @test "on PostgreSQL with pgbench" {
 	local bin user as server status=0
 

@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # What the end-to-end tests share. Every test ends, whatever dwell does: what runs in the foreground
 # does so under `timeout`, what runs in the background is killed in teardown.
+#
+# A test with the tag `once` tells of user space, of this machine's speed, or takes very long: the
+# kernel matrix (tests/vm) leaves it out.
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 DWELL=${DWELL:-$ROOT/build/dwell}
 W=${DWELL_WORKLOADS:-$ROOT/build/tests/workloads}
-LIMIT=${DWELL_TEST_LIMIT:-60} # seconds for anything in the foreground
+LIMIT=${DWELL_TEST_LIMIT:-60}    # seconds for anything in the foreground
+SLOW=${DWELL_TEST_SLOW:-1}       # how much longer than on a machine of today things may take
+ROUNDS=${DWELL_TEST_ROUNDS:-200} # waits of an oracle
 
 setup() {
 	T=$BATS_TEST_TMPDIR
@@ -45,6 +50,21 @@ need() {
 
 dwell() {
 	timeout -k 5 "$LIMIT" "$DWELL" "$@"
+}
+
+# seconds N: N, and as many times more as this machine is slower
+seconds() {
+	awk -v n="$1" -v slow="$SLOW" 'BEGIN { print n * slow }'
+}
+
+# few ITEM…: these; the first only where everything takes long ($DWELL_TEST_FEW) and the others would
+# tell the same of a kernel
+few() {
+	if [ -n "${DWELL_TEST_FEW:-}" ]; then
+		echo "$1"
+	else
+		echo "$@"
+	fi
 }
 
 # fails, and shows the file
@@ -99,6 +119,15 @@ stop_dwell() {
 	await "$DWELL_PID" 20 || fail_with "dwell's exit status is $?:" "$T/dwell.err"
 }
 
+# skip unless the kernel tells of contended locks (5.19): they count as what the system call is then
+has_contention() {
+	[ -d /sys/kernel/tracing/events/lock/contention_begin ] || [ ! -d /sys/kernel/tracing/events ]
+}
+
+need_contention() {
+	has_contention || skip "this kernel does not tell of contended kernel locks"
+}
+
 # Stops processes, until none of their threads can run: what is measured from one halt to the next
 # has no wait and no slice that is under way at its ends.
 halt() { # PID…
@@ -132,9 +161,9 @@ side_by_side() { # PID SECONDS dwell's arguments… -- the other's arguments…
 		shift
 	done
 	halt "$pid"
-	start_dwell "${@:2}" -p "$pid" -o "$T/beside.out"
+	start_dwell "${@:2}" -d 120 -p "$pid" -o "$T/beside.out"
 	other=$DWELL_PID
-	start_dwell "${own[@]}" -p "$pid"
+	start_dwell "${own[@]}" -d 120 -p "$pid"
 	resume "$pid"
 	sleep "$seconds"
 	halt "$pid"

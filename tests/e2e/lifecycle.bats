@@ -50,7 +50,7 @@ load lib
 		expect($rows[0].threads == $truth[0].count + 1; "\($rows[0].threads) threads"),
 		# and the main thread, which lives all along
 		between("wall"; $rows[0].wall_ns; $truth[0].lifetime_ns * 0.97;
-			$truth[0].lifetime_ns * 1.03 + .duration_ns),
+			$truth[0].lifetime_ns * 1.03 + .duration_ns + (slow - 1) * 300 * 1000000),
 		between("sleep"; $rows[0].states.sleep; $truth[0].count * 5000000 * 0.97;
 			$truth[0].lifetime_ns)' --slurpfile truth "$T/truth"
 }
@@ -61,7 +61,9 @@ load lib
 	check "$T/out" 'sound, lossless,
 		expect((.rows | length) == 301; "\(.rows | length) rows"),
 		([.rows[] | select(.tid != .pid)]) as $rows |
-		near("wall"; [$rows[].wall_ns] | total; $truth[0].lifetime_ns; 0.03; 5000000),
+		# to its own first look at the clock, and from its last
+		between("wall"; [$rows[].wall_ns] | total; $truth[0].lifetime_ns * 0.97 - 5000000;
+			$truth[0].lifetime_ns * 1.03 + 5000000 + (slow - 1) * 300 * 1000000),
 		between("sleep"; [$rows[].states.sleep] | total; $truth[0].count * 5000000 * 0.97;
 			$truth[0].lifetime_ns),
 		(.duration_ns as $most |
@@ -79,18 +81,19 @@ load lib
 }
 
 @test "exec: the thread keeps its clock and takes its new name" {
-	dwell why --json -o "$T/out" --by thread -- sh -c 'sleep 0.2; exec sleep 0.3'
+	dwell why --json -o "$T/out" --by thread -- \
+		sh -c "sleep $(seconds 0.2); exec sleep $(seconds 0.3)"
 	check "$T/out" 'sound,
 		(.duration_ns * 0.9) as $most |
 		[.rows[] | select(.wall_ns > $most)] as $rows |
 		expect(($rows | length) == 1 and $rows[0].comm == "sleep"; "rows: \([.rows[] | [.comm, .wall_ns]])"),
-		near("sleep"; $rows[0].states.sleep; 300000000; 0.05; 0),
-		near("child"; $rows[0].states.sync; 200000000; 0.1; 0)'
+		near("sleep"; $rows[0].states.sleep; 300000000 * slow; 0.05; 0),
+		near("child"; $rows[0].states.sync; 200000000 * slow; 0.1; 0)'
 }
 
 @test "a target that exits in the middle: its last moments are in the report" {
 	start_sleeper pipe
-	start_dwell why --json -p "$PID"
+	start_dwell why --json -d 60 -p "$PID"
 	sleep 0.3
 	kill "$PID"
 	sleep 0.5

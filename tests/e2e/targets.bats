@@ -33,8 +33,8 @@ rows_are() { # file jq-condition-on-a-row
 	local command
 
 	setup_pair
-	for command in why offcpu runq; do
-		dwell $command --json -d $D -p "$A" --by thread >"$T/out"
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json -d $D -p "$A" --by thread >"$T/out"
 		rows_are "$T/out" ".pid == $A"
 	done
 	dwell why --json -d $D -p "$A,$B" >"$T/out"
@@ -50,8 +50,8 @@ rows_are() { # file jq-condition-on-a-row
 
 	setup_pair
 	tid=$(tid_of "$A" victim)
-	for command in why offcpu runq; do
-		dwell $command --json -d $D -t "$tid" --by thread >"$T/out"
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json -d $D -t "$tid" --by thread >"$T/out"
 		rows_are "$T/out" ".tid == $tid"
 	done
 }
@@ -60,8 +60,8 @@ rows_are() { # file jq-condition-on-a-row
 	local command
 
 	setup_pair
-	for command in why offcpu runq; do
-		dwell $command --json -d $D -c victim --by thread >"$T/out"
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json -d $D -c victim --by thread >"$T/out"
 		rows_are "$T/out" '.comm == "victim"'
 		check "$T/out" 'expect([.rows[].pid] | index($a) and index($b); "rows: \([.rows[].pid])")' \
 			--argjson a "$A" --argjson b "$B"
@@ -72,10 +72,10 @@ rows_are() { # file jq-condition-on-a-row
 	local command filter
 
 	setup_pair
-	for command in why offcpu runq; do
+	for command in $(few why offcpu runq); do
 		for filter in "" -a; do
 			# shellcheck disable=SC2086 # none, or one
-			dwell $command --json -d $D $filter >"$T/out"
+			dwell "$command" --json -d $D $filter >"$T/out"
 			check "$T/out" 'sound,
 				expect([.rows[].pid] | index($a) and index($b); "rows: \([.rows[].pid])")' \
 				--argjson a "$A" --argjson b "$B"
@@ -93,8 +93,8 @@ rows_are() { # file jq-condition-on-a-row
 	mkdir "$CGROUP/below"
 	setup_pair
 	echo "$A" >"$CGROUP/below/cgroup.procs"
-	for command in why offcpu runq; do
-		dwell $command --json -d $D --cgroup "$CGROUP" --by thread >"$T/out" 2>"$T/err" ||
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json -d $D --cgroup "$CGROUP" --by thread >"$T/out" 2>"$T/err" ||
 			fail_with "exit status $?" "$T/err"
 		rows_are "$T/out" ".pid == $A"
 	done
@@ -110,11 +110,11 @@ rows_are() { # file jq-condition-on-a-row
 @test "a filter that matches nothing gives an empty report and exit status 0" {
 	local command
 
-	for command in why offcpu runq; do
-		dwell $command --json -d 0.3 -c no-such-comm >"$T/out"
+	for command in $(few why offcpu runq); do
+		dwell "$command" --json -d 0.3 -c no-such-comm >"$T/out"
 		check "$T/out" 'sound, expect(.rows == []; "rows: \(.rows)"),
 			expect(.summary.wall_ns == 0; "wall_ns is \(.summary.wall_ns)")'
-		dwell $command -d 0.3 -c no-such-comm >"$T/text"
+		dwell "$command" -d 0.3 -c no-such-comm >"$T/text"
 		grep -q 'No thread that matches' "$T/text"
 	done
 }
@@ -151,6 +151,7 @@ rows_are() { # file jq-condition-on-a-row
 		--slurpfile truth "$T/truth"
 }
 
+# bats test_tags=once
 @test "-- PROGRAM: exit status, standard streams and -o" {
 	run dwell why -o "$T/out" -- sh -c 'exit 7'
 	[ "$status" = 0 ]
@@ -163,6 +164,7 @@ rows_are() { # file jq-condition-on-a-row
 	check "$T/out" sound
 }
 
+# bats test_tags=once
 @test "-- PROGRAM with -d: the report comes when the time is up" {
 	dwell why --json -o "$T/out" -d 0.5 -- sh -c "echo \$\$ >'$T/pid'; exec sleep 30"
 	check "$T/out" 'near("duration"; .duration_ns; 500000000; 0.1; 0)'

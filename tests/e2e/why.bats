@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
-# `dwell why` against oracles: a thread waits 200 times about 5 ms in a known state and measures
+# `dwell why` against oracles: a thread waits $ROUNDS times about 5 ms in a known state and measures
 # each wait; why must have the same count, the same time in that state, and name the cause.
 
 load lib
@@ -10,7 +10,7 @@ measure() { # mode [options of why…]
 	local status=0
 
 	dwell why --json -o "$T/why.json" --by thread --exit-status "${@:2}" -- \
-		"$W/waits" "$1" 200 5 >"$T/truth.json" 2>"$T/err" || status=$?
+		"$W/waits" "$1" "$ROUNDS" 5 >"$T/truth.json" 2>"$T/err" || status=$?
 	[ "$status" != 77 ] || skip "$(sed -n 's/^waits: skipped: //p' "$T/err")"
 	[ "$status" = 0 ] || fail_with "exit status $status:" "$T/err"
 }
@@ -190,10 +190,12 @@ culprit() { # state
 }
 
 @test "klock: an inode's lock (rwsem)" {
+	need_contention
 	oracle klock-inode
 }
 
 @test "klock: a pipe's lock (mutex)" {
+	need_contention
 	oracle klock-pipe
 }
 
@@ -227,6 +229,7 @@ culprit() { # state
 	local mode
 
 	for mode in lock-mutex disk-read net-tcp klock-inode fault-uffd runq; do
+		[ $mode != klock-inode ] || has_contention || continue
 		measure "$mode" --attach raw_tp
 		check "$T/why.json" 'oracle($truth[0]; true)' --slurpfile truth "$T/truth.json"
 	done
@@ -235,7 +238,7 @@ culprit() { # state
 @test "grouping by process, thread, command and cgroup gives the same sums" {
 	local by threads
 
-	start "$T/demo.out" "$W/demo" 30
+	start "$T/demo.out" "$W/demo" $((30 * SLOW))
 	sleep 0.3
 	start_dwell why -p "$PID" -d 2 --json --by thread
 	for by in process comm cgroup; do
@@ -254,6 +257,7 @@ culprit() { # state
 		"rows: \([.rows[].comm])")'
 }
 
+# bats test_tags=once
 @test "the verdict names the dominant state, and text shows bars, counts and p99" {
 	dwell why -d 1 -- "$W/waits" lock-mutex 100 5 >"$T/out" 2>"$T/err"
 	dwell why -o "$T/text" --by thread -n 3 -- "$W/waits" sleep-nanosleep 100 5 >/dev/null
@@ -269,6 +273,7 @@ culprit() { # state
 			"causes: \(.rows)")' --slurpfile truth "$T/truth.json"
 }
 
+# bats test_tags=once
 @test "-n and --sort: the rows that are asked for" {
 	dwell why --json --by thread -n 2 --sort wall_ns -o "$T/out" -- "$W/threads" 5 1 >/dev/null
 	check "$T/out" 'expect((.rows | length) == 2; "\(.rows | length) rows"),

@@ -4,7 +4,7 @@
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || exit
-	unset TEST
+	unset TEST TEST_TAGS TAP_DIR
 	mkdir -p tests/unit tests/lint build/tests/unit
 	cp "$BATS_TEST_DIRNAME/../run" tests/run
 }
@@ -130,6 +130,17 @@ END
 	e2e_with_luck 1
 	[ "$status" -eq 0 ]
 	[[ "$output" != *unsteady* ]]
+}
+
+@test "TEST_TAGS chooses tests, TAP_DIR keeps what they said" {
+	mkdir tap
+	printf '@test "x" {\n\tfalse\n}\n# bats test_tags=once\n@test "y" {\n\tfalse\n}\n' >tests/lint/a.bats
+	run env -i PATH=/usr/bin:/bin TEST_TAGS='!once' TAP_DIR="$PWD/tap" tests/run lint
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$(last_line)" = "0 passed, 1 failed, 0 skipped" ]
+	grep '^not ok 1 x' tap/a
+	[ "$(cat tap/a.status)" = 1 ]
 }
 
 @test "TEST chooses one file; an unknown name or suite is an error" {

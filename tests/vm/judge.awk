@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # Reads the TAP of one test file (variables: kernel, test, status: of its exit). Prints a line
-# "KERNEL TEST PASSED FAILED SKIPPED", then "skip KERNEL TEST NAME: REASON" and "fail …" lines.
-# What dies, prints no plan or less than it planned counts as failed.
+# "KERNEL TEST PASSED FAILED SKIPPED UNSTEADY" (of those that passed), then lines "skip KERNEL TEST
+# NAME: REASON", "fail …" and "unsteady …". What dies, prints no plan or less than it planned counts
+# as failed. "# (first try)" is what tests/run makes of a failure that was none the second time.
 function fault(text) {
 	failed++
-	faults = faults "fail " kernel " " test " " text "\n"
+	lines = lines "fail " kernel " " test " " text "\n"
 }
 
 /^1\.\.[0-9]+/ {
@@ -23,13 +24,19 @@ function fault(text) {
 		name = substr(name, 1, RSTART - 1)
 		sub(/ +$/, "", name)
 		sub(/^ +/, "", reason)
-		skips = skips "skip " kernel " " test " " name ": " reason "\n"
+		lines = lines "skip " kernel " " test " " name ": " reason "\n"
 	} else if ($1 == "ok") {
 		passed++
 	} else {
 		fault(name)
 	}
 	next
+}
+
+/^# \(first try\)/ && name != said {
+	said = name
+	unsteady++
+	lines = lines "unsteady " kernel " " test " " name "\n"
 }
 
 END {
@@ -39,5 +46,5 @@ END {
 		fault("a planned result is missing (exit status " status ")")
 	if (status != "0" && !failed)
 		fault("exit status " status)
-	printf "%s %s %d %d %d\n%s%s", kernel, test, passed, failed, skipped, faults, skips
+	printf "%s %s %d %d %d %d\n%s", kernel, test, passed, failed, skipped, unsteady, lines
 }

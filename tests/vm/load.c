@@ -170,19 +170,11 @@ static enum dwell_exit load__target(struct target *t, const char *filter, struct
 }
 
 /* What dwell found in this kernel, for tests/vm/features: "# feature WHAT: yes|no: WITHOUT IT". */
-static void load__feature(const char *what, bool there, const char *without)
+static void load__features(const struct object *object)
 {
-	printf("# feature %s: %s: %s\n", what, there ? "yes" : "no", without);
-}
-
-static void load__features(const struct object *object, const struct config *config)
-{
-	load__feature("task storage, tp_btf programs", !object->raw,
-		      "clocks in a hash map, raw_tp programs (an event costs more)");
-	load__feature("contention_begin, contention_end", object->contention,
-		      "time on kernel locks counts as fs or other, not klock");
-	load__feature("sched_switch with prev_state", config->switch_has_state,
-		      "the state is read from the task");
+	for (int i = 0; i < NR_FEATURES; i++)
+		printf("# feature %s: %s: %s\n", feature_texts[i].name,
+		       object->has[i] ? "yes" : "no", feature_texts[i].without);
 }
 
 static enum dwell_exit load__once(const struct tool *tool, enum object_attach how,
@@ -214,7 +206,7 @@ static enum dwell_exit load__once(const struct tool *tool, enum object_attach ho
 		status = object__load(&object, tool->object, how, NULL, &config, &sizes,
 				      &target.ids);
 	if (!status && how == ATTACH_AUTO)
-		load__features(&object, &config);
+		load__features(&object);
 	object__free(&object);
 	free(options);
 	return status;
@@ -315,6 +307,7 @@ int main(void)
 	bool storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) > 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	load__once(tools[0], ATTACH_AUTO, &plain);
 	for (unsigned int i = 0; i < NR_TOOLS; i++) {
 		if (storage)
 			load__all(tools[i], ATTACH_TP_BTF);
@@ -323,7 +316,6 @@ int main(void)
 			       tools[i]->name);
 		load__all(tools[i], ATTACH_RAW_TP);
 	}
-	load__once(tools[0], ATTACH_AUTO, &plain);
 	printf("1..%u\n", tests);
 	return 0;
 }

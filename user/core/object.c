@@ -23,22 +23,6 @@ static int object__print(enum libbpf_print_level level, const char *fmt, va_list
 	return vfprintf(stderr, fmt, ap);
 }
 
-/* Number of arguments that tracepoint @name hands over; 0 if this kernel has no such tracepoint. */
-static unsigned int object__tracepoint_args(const struct btf *btf, const char *name)
-{
-	char symbol[128];
-	const struct btf_type *t;
-	int id;
-
-	snprintf(symbol, sizeof(symbol), "btf_trace_%s", name);
-	id = btf__find_by_name_kind(btf, symbol, BTF_KIND_TYPEDEF);
-	if (id < 0)
-		return 0;
-	t = btf__type_by_id(btf, btf__type_by_id(btf, id)->type); /* pointer */
-	t = btf__type_by_id(btf, t->type);                        /* to a function */
-	return btf_is_func_proto(t) ? btf_vlen(t) - 1 : 0;        /* after void *data */
-}
-
 static enum dwell_exit object__probe(struct object *o, const char *btf_path, struct config *config)
 {
 	struct btf *btf = btf__parse(btf_path ?: KERNEL_BTF, NULL);
@@ -49,8 +33,10 @@ static enum dwell_exit object__probe(struct object *o, const char *btf_path, str
 		return err__unsupported("this kernel gives no BTF (%s: %s): it needs "
 					"CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
 					KERNEL_BTF, strerror(errno));
-	config->switch_has_state = object__tracepoint_args(btf, "sched_switch") >= 4;
-	o->contention = object__tracepoint_args(btf, "contention_begin") > 0;
+	for (int i = 0; i < NR_FEATURES; i++)
+		o->has[i] = features__has(btf, (enum feature)i);
+	config->switch_has_state = o->has[FEATURE_SWITCH_STATE];
+	config->stack_padding = (uint8_t)features__stack_padding(btf);
 	btf__free(btf);
 	return EXIT_OK;
 }
@@ -106,14 +92,19 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "query_texts", sizes->names);
 	object__size(o->obj, "query_sums", sizes->tallies * config->banks);
 	object__size(o->obj, "stacks", sizes->stacks);
-	/* Few stacks are displaced. */
-	object__size(o->obj, "stacks_more", sizes->stacks / 4 ?: 1);
+	if (!config->user_stacks || config->frame_pointers) {
+		object__size(o->obj, "unwind_ranges", 1);
+		object__size(o->obj, "unwind_rules", 1);
+		object__size(o->obj, "unwind_spaces", 1);
+	}
 	object__size(o->obj, "ring", sizes->ring_bytes);
 	if (raw)
 		object__size(o->obj, "clocks", sizes->threads);
 	bpf_object__for_each_program (prog, o->obj) {
-		if (!strncmp(bpf_program__name(prog), "on_contention", 13))
-			bpf_program__set_autoload(prog, o->contention);
+		if (strncmp(bpf_program__name(prog), "on_contention", 13))
+			continue;
+		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
+		o->blind_to_klock = !o->has[FEATURE_CONTENTION];
 	}
 	if (from->prepare)
 		from->prepare(o->obj);

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "config.h"
+#include "core/features.h"
 #include "core/tool.h"
 #include "hist.h"
 
@@ -34,8 +35,9 @@ struct object {
 	struct bpf_object *obj;
 	struct bpf_link *link[OBJECT_LINKS];
 	unsigned int links;
-	bool raw;        /* which variant it is */
-	bool contention; /* this kernel tells of contended kernel locks */
+	bool raw;              /* which variant it is */
+	bool has[NR_FEATURES]; /* this kernel */
+	bool blind_to_klock; /* there is no telling here, but for the kernel's lack of a feature */
 	volatile struct window *window;
 	struct hist *tallies; /* banks * slots of them */
 	size_t tallies_bytes;

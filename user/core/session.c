@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -83,6 +84,10 @@ static const struct opt stack_options[] = {
 	 "User stacks (default: both)", 4},
 	{'k', "kernel-stacks", NULL, OPT_FLAG, AT(kernel_stacks), 0, 0, NULL,
 	 "Kernel stacks (default: both)", 4},
+	{0, "frame-pointers", NULL, OPT_FLAG, AT(frame_pointers), 0, 0, NULL,
+	 "Walk user stacks by frame pointers alone, not by unwind tables", 4},
+	{0, "addresses", NULL, OPT_FLAG, AT(addresses), 0, 0, NULL,
+	 "Show user frames as [module+0xADDRESS], for addr2line(1)", 4},
 	{0, "folded", NULL, OPT_FLAG, AT(sink.folded), 0, 0, NULL,
 	 "Print folded stacks with µs, for flame graphs", 4},
 	{0, "state-frame", "WHERE", OPT_CHOICE, AT(sink.state_frame), 0, 0, frame_choices,
@@ -185,6 +190,8 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->kthreads = s->run.kthreads || s->run.target.pids.n || s->run.target.tids.n;
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
+	config->frame_pointers = s->run.frame_pointers;
+	config->addresses = s->run.addresses;
 	syscalls__classes(config->syscall_class);
 	if (s->tool->configure)
 		s->tool->configure(s->tool_options, config);
@@ -200,7 +207,8 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 /* A process that leaves the CPU for the first time: its mappings may be gone by the report. */
 static void session__on_seen(struct session *s, const struct thread_seen *seen)
 {
-	int err = stacks__remember(s->stacks, seen->tgid);
+	int err = s->unwind ? unwind__process(s->unwind, seen->tgid, seen->mm, seen->code)
+			    : stacks__remember(s->stacks, seen->tgid);
 
 	if (err)
 		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
@@ -240,6 +248,24 @@ static int session__on_record(void *arg, void *data, size_t size)
 	return 0;
 }
 
+/* User stacks: what is known of their processes before the run is made into tables now. */
+static enum dwell_exit session__unwind(struct session *s)
+{
+	const struct option_list *ids = &s->run.target.ids;
+
+	if (!s->config.user_stacks || s->config.frame_pointers ||
+	    !object__has_map(&s->object, "unwind_spaces"))
+		return EXIT_OK;
+	s->unwind = unwind__new(&s->object, s->stacks);
+	if (!s->unwind)
+		return err__fail("the unwind tables cannot be prepared: %s", strerror(errno));
+	if ((s->config.filter & FILTER_TGID) && !s->run.target.program)
+		unwind__process(s->unwind, s->config.tgid, 0, 0);
+	for (uint32_t i = 0; (s->config.filter & FILTER_TGIDS) && i < ids->n; i++)
+		unwind__process(s->unwind, ids->value[i], 0, 0);
+	return EXIT_OK;
+}
+
 static enum dwell_exit session__prepare(struct session *s)
 {
 	struct object_sizes sizes = {0};
@@ -265,7 +291,7 @@ static enum dwell_exit session__prepare(struct session *s)
 	s->stacks = stacks__new(NULL);
 	if (!s->stacks)
 		return err__fail("no memory for symbols");
-	return EXIT_OK;
+	return session__unwind(s);
 }
 
 /* ---- epochs -------------------------------------------------------------------------------- */
@@ -477,6 +503,9 @@ static void session__announce(const struct session *s)
 	time__format(duration, sizeof(duration), s->run.duration_ns);
 	log__note("tracing %s%s%s; Ctrl-C ends it with a report", s->run.target.text,
 		  s->run.duration_ns ? " for " : "", s->run.duration_ns ? duration : "");
+	if (s->object.blind_to_klock)
+		log__note("this kernel does not tell of its own locks: waits for them are in "
+			  "other states than klock");
 }
 
 static uint64_t session__deadline(const struct session *s)
@@ -558,6 +587,20 @@ static enum dwell_exit session__loop(struct session *s)
 	return status;
 }
 
+/* With -v: what the unwind tables took. */
+static void session__unwound(const struct session *s)
+{
+	struct unwind_stats stats;
+
+	if (!s->unwind)
+		return;
+	stats = unwind__stats(s->unwind);
+	log__debug("unwind tables of %zu modules: %zu rows, %zu rules, %zu KiB, %" PRIu64
+		   " ms, %zu layouts",
+		   stats.modules, stats.rows, stats.rules, stats.bytes / 1024,
+		   (uint64_t)(stats.ns / NSEC_PER_MSEC), stats.layouts);
+}
+
 static enum dwell_exit session__trace(struct session *s)
 {
 	enum dwell_exit status = session__prepare(s);
@@ -576,6 +619,7 @@ static enum dwell_exit session__trace(struct session *s)
 	status = session__loop(s);
 	if (!status)
 		cost__footer(&s->cost);
+	session__unwound(s);
 	return status;
 }
 
@@ -584,6 +628,7 @@ static void session__free(struct session *s)
 	if (s->tool->detach)
 		s->tool->detach(s);
 	ring_buffer__free(s->ring);
+	unwind__free(s->unwind);
 	object__free(&s->object);
 	launch__free(&s->launch);
 	stacks__free(s->stacks);

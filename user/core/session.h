@@ -18,6 +18,7 @@
 #include "core/tallies.h"
 #include "core/target.h"
 #include "core/tool.h"
+#include "core/unwind.h"
 
 /* The options that every command has; those that it does not accept are refused. */
 struct run_options {
@@ -32,7 +33,7 @@ struct run_options {
 	const char *sort;
 	const char *btf;
 	struct sink_options sink;
-	bool user_stacks, kernel_stacks;
+	bool user_stacks, kernel_stacks, frame_pointers, addresses;
 	bool kthreads;
 	bool exit_status;
 	bool verbose;
@@ -50,6 +51,7 @@ struct session {
 	struct cost cost;
 	struct progress progress;
 	struct stacks *stacks;
+	struct unwind *unwind; /* where user stacks are walked, or NULL */
 	struct ring_buffer *ring;
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
 	int signals;                              /* signalfd */

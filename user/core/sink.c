@@ -76,6 +76,45 @@ static void sink__json_meta(struct json *j, const struct tool *tool, const struc
 	cost__json(j, meta->cost);
 }
 
+/* How user stacks end: those that are whole, and why others are not. */
+static const char *const stack_ends[NR_STACK_ENDS] = {"complete",
+#define X(id, key, text) key,
+						      DWELL_STACK_ENDS(X)
+#undef X
+};
+
+static void sink__json_stacks(struct json *j, const struct report *report)
+{
+	json__key(j, "stacks");
+	json__object_begin(j);
+	for (int i = 0; i < NR_STACK_ENDS; i++)
+		json__kv_u64(j, stack_ends[i], report->stack_ends[i]);
+	json__object_end(j);
+}
+
+/* Says on stderr how many user stacks are not whole, and why. */
+static void sink__stacks_footer(const struct report *report)
+{
+	static const char *const why[NR_STACK_ENDS] = {"",
+#define X(id, key, text) text,
+						       DWELL_STACK_ENDS(X)
+#undef X
+	};
+	uint64_t all = report->stack_ends[STACK_COMPLETE];
+	char text[512] = "";
+
+	for (int i = 1; i < NR_STACK_ENDS; i++) {
+		size_t len = strlen(text);
+
+		all += report->stack_ends[i];
+		if (report->stack_ends[i])
+			snprintf(text + len, sizeof(text) - len, "%s%" PRIu64 " %s",
+				 len ? ", " : "", report->stack_ends[i], why[i]);
+	}
+	if (*text)
+		log__note("of %" PRIu64 " waits, the user stack is cut: %s", all, text);
+}
+
 static void sink__json(struct sink *sink, const struct tool *tool, const struct report *report,
 		       const struct sink_meta *meta)
 {
@@ -92,6 +131,8 @@ static void sink__json(struct sink *sink, const struct tool *tool, const struct 
 	if (report->verdict)
 		json__kv_str(&j, "verdict", report->verdict);
 	json__kv_u64(&j, "more_rows", report->more_rows);
+	if (tool->accepts & ACCEPTS_STACKS)
+		sink__json_stacks(&j, report);
 	json__object_end(&j);
 	json__key(&j, "rows");
 	table__json(&j, report->columns, report->rows.items, report->rows.n, tool->row_size);
@@ -324,6 +365,8 @@ void sink__print(struct sink *sink, const struct tool *tool, const struct report
 		sink__folded(sink, tool, report);
 	else
 		sink__text(sink, tool, report, meta);
+	if (tool->accepts & ACCEPTS_STACKS)
+		sink__stacks_footer(report);
 }
 
 enum dwell_exit sink__flush(struct sink *sink)

@@ -17,7 +17,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "core/debugfile.h"
 #include "core/kallsyms.h"
+#include "core/perfmap.h"
 #include "core/procmaps.h"
 #include "core/sym.h"
 
@@ -40,11 +42,13 @@ struct module {
 	enum module_state state;
 	uint32_t failed_tgid; /* it could not be opened through this process */
 	struct sym_module *sym;
+	void *table; /* stacks_code.table */
 };
 
 struct range {
 	uint64_t start, end, offset;
 	struct module *module;
+	bool gone; /* it was mapped before, and isn't any more */
 };
 
 struct process {
@@ -52,6 +56,8 @@ struct process {
 	uint64_t read_ns; /* when its mappings were read */
 	struct range *ranges;
 	size_t n;
+	struct perfmap *jit;
+	uint64_t jit_ns; /* when it was read, or looked for */
 };
 
 struct stacks {
@@ -134,29 +140,16 @@ static struct module *intern_module(struct stacks *s, const struct procmap *map)
 	return m;
 }
 
-/*
- * Opens the regular file at @path without touching anything else that may be there by now: opening
- * a device or a FIFO has effects. @inode 0: any. A descriptor or -errno.
- */
+/* @inode 0: any. A descriptor or -errno. */
 static int open_regular(const char *path, uint64_t inode)
 {
-	char again[64];
+	int fd = debugfile__regular(path);
 	struct stat st;
-	int probe = open(path, O_PATH | O_CLOEXEC), fd;
 
-	if (probe < 0)
-		return -errno;
-	if (fstat(probe, &st) < 0) {
-		fd = -errno;
-	} else if (!S_ISREG(st.st_mode) || (inode && st.st_ino != inode)) {
-		fd = -ENOENT;
-	} else {
-		snprintf(again, sizeof(again), "/proc/self/fd/%d", probe);
-		fd = open(again, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			fd = -errno;
+	if (fd >= 0 && inode && (fstat(fd, &st) < 0 || st.st_ino != inode)) {
+		close(fd);
+		return -ENOENT;
 	}
-	close(probe);
 	return fd;
 }
 
@@ -221,15 +214,33 @@ static int open_module(const struct stacks *s, const struct module *m, uint32_t 
 	return strcmp(m->path, "[vdso]") == 0 ? open_vdso() : -ENOEXEC;
 }
 
-static void load_module(struct module *m, int fd)
+/* The symbols that were stripped from the file, if they are somewhere. */
+static int open_debug(const struct stacks *s, const struct module *m, uint32_t tgid, int fd)
+{
+	char root[PATH_MAX];
+
+	if (fd < 0 || m->inode == 0)
+		return -ENOENT;
+	snprintf(root, sizeof(root), "%s/%" PRIu32 "/root", s->proc, tgid);
+	return debugfile__open(fd, root, m->path);
+}
+
+static void load_module(const struct stacks *s, struct module *m, uint32_t tgid, int fd)
 {
 	const char *why = NULL;
+	int debug = open_debug(s, m, tgid, fd);
 	int err = fd < 0 ? fd : sym__open(fd, &m->sym, &why);
 
 	m->state = err ? MODULE_WITHOUT : MODULE_READ;
 	if (err && err != -ENOEXEC)
 		log__note("%s: %s%s: no names for its functions", m->label,
 			  why ? "ELF file with " : "", why ? why : strerror(-err));
+	if (debug < 0)
+		return;
+	if (err)
+		close(debug);
+	else if (sym__attach(m->sym, debug, &why))
+		log__note("%s: debug file with %s: not used", m->label, why ? why : "an error");
 }
 
 /* The module's symbols as far as they can be had through the process @tgid, or NULL. */
@@ -245,7 +256,7 @@ static struct sym_module *module_symbols(const struct stacks *s, uint32_t tgid,
 	if (is_out_of_reach(fd))
 		m->failed_tgid = tgid;
 	else
-		load_module(m, fd);
+		load_module(s, m, tgid, fd);
 	return m->sym;
 }
 
@@ -262,6 +273,7 @@ static void free_process(void *arg)
 {
 	struct process *p = arg;
 
+	perfmap__free(p->jit);
 	free(p->ranges);
 	free(p);
 }
@@ -328,7 +340,7 @@ static int add_range(struct stacks *s, struct process *p, const struct procmap *
 	m = intern_module(s, &named);
 	if (!m)
 		return -ENOMEM;
-	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m};
+	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m, false};
 	return 0;
 }
 
@@ -342,8 +354,10 @@ static int merge_maps(struct stacks *s, struct process *p, const struct procmaps
 	if (!merged.ranges)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->n; i++)
-		if (!overlaps(maps, &p->ranges[i]))
-			merged.ranges[merged.n++] = p->ranges[i];
+		if (!overlaps(maps, &p->ranges[i])) {
+			merged.ranges[merged.n] = p->ranges[i];
+			merged.ranges[merged.n++].gone = true;
+		}
 	for (size_t i = 0; i < maps->n && !err; i++)
 		err = add_range(s, &merged, &maps->map[i]);
 	if (err) {
@@ -382,6 +396,39 @@ int stacks__remember(struct stacks *s, uint32_t tgid)
 	return read_process(s, p);
 }
 
+int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_code *c, void *arg),
+		 void *arg)
+{
+	struct process *p = intern_process(s, tgid);
+	int err = 0;
+
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n && !err; i++) {
+		const struct range *r = &p->ranges[i];
+		struct stacks_code code = {
+			.start = r->start,
+			.end = r->end,
+			.offset = r->offset,
+			.module = r->module->label,
+			.table = &r->module->table,
+			.tgid = tgid,
+			.range = r,
+		};
+
+		if (!r->gone)
+			err = fn(&code, arg);
+	}
+	return err;
+}
+
+int stacks__open(const struct stacks *s, const struct stacks_code *code)
+{
+	const struct range *r = code->range;
+
+	return open_module(s, r->module, code->tgid, r);
+}
+
 /* ---- frames --------------------------------------------------------------------------------- */
 
 /* The first time anyway: @read_ns is 0 then. */
@@ -394,6 +441,61 @@ static const struct range *range_of(struct stacks *s, struct process *p, uint64_
 	/* a process that is gone keeps what is known of it */
 	read_process(s, p);
 	return find_range(p, addr);
+}
+
+/* The process's number in its own PID namespace, by which it names its map. */
+static uint32_t inner_pid(const struct stacks *s, uint32_t tgid)
+{
+	char path[PATH_MAX], line[512];
+	uint32_t pid = tgid;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/status", s->proc, tgid);
+	in = fopen(path, "re");
+	while (in && fgets(line, sizeof(line), in)) {
+		if (strncmp(line, "NSpid:", 6) == 0 && strrchr(line, '\t'))
+			pid = (uint32_t)strtoul(strrchr(line, '\t'), NULL, 10);
+	}
+	if (in)
+		fclose(in);
+	return pid;
+}
+
+static void read_jit(const struct stacks *s, struct process *p)
+{
+	char path[PATH_MAX];
+	struct perfmap *jit;
+	int fd;
+
+	p->jit_ns = time__now();
+	snprintf(path, sizeof(path), "%s/%" PRIu32 "/root/tmp/perf-%" PRIu32 ".map", s->proc,
+		 p->tgid, inner_pid(s, p->tgid));
+	fd = debugfile__regular(path);
+	if (fd < 0) {
+		/* It stays when the process has ended. */
+		snprintf(path, sizeof(path), "/tmp/perf-%" PRIu32 ".map", p->tgid);
+		fd = debugfile__regular(path);
+	}
+	jit = fd < 0 ? NULL : perfmap__read(fd);
+	if (!jit)
+		return;
+	perfmap__free(p->jit);
+	p->jit = jit;
+}
+
+/* The function at @addr in memory without a file; the map grows while the program runs. */
+static const char *find_jit(const struct stacks *s, struct process *p, uint64_t addr,
+			    uint64_t *start)
+{
+	const char *name = p->jit ? perfmap__find(p->jit, addr, start) : NULL;
+
+	if (name || (p->jit_ns && time__now() - p->jit_ns < REFRESH_NS))
+		return name;
+	/* Names that were given out live in the one that was read: it stays. */
+	if (p->jit)
+		return NULL;
+	read_jit(s, p);
+	return p->jit ? perfmap__find(p->jit, addr, start) : NULL;
 }
 
 /* @addr is looked up, @ip is what offsets are told of. */
@@ -409,6 +511,12 @@ static void fill_user(struct stacks *s, struct process *p, uint64_t ip, uint64_t
 		return;
 	out->module = r->module->label;
 	out->module_offset = ip - r->start + r->offset;
+	if (r->module->inode == 0 && strncmp(r->module->path, "[anon", 5) == 0) {
+		out->symbol = find_jit(s, p, addr, &start);
+		if (out->symbol)
+			out->offset = ip - start;
+		return;
+	}
 	sym = module_symbols(s, p->tgid, r);
 	if (!sym || sym__vaddr(sym, addr - r->start + r->offset, &vaddr) < 0)
 		return;
@@ -423,16 +531,32 @@ static uint64_t lookup_address(const uint64_t *ips, size_t i)
 	return i > 0 && ips[i] > 0 ? ips[i] - 1 : ips[i];
 }
 
+/* A signal's handler returns to this function's first byte, which called nobody. */
+static bool is_signal_return(const struct sym_frame *frame)
+{
+	return frame->symbol && strcmp(frame->symbol, "__restore_rt") == 0 && frame->offset == 0;
+}
+
 void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n,
 		  struct sym_frame *out)
 {
 	struct process *p = intern_process(s, tgid);
 
 	for (size_t i = 0; i < n; i++) {
+		/* what was interrupted by a signal is where it says, too */
+		uint64_t addr =
+			i && is_signal_return(&out[i - 1]) ? ips[i] : lookup_address(ips, i);
+
+		out[i] = (struct sym_frame){.module_offset = ips[i]};
 		if (p)
-			fill_user(s, p, ips[i], lookup_address(ips, i), &out[i]);
-		else
-			out[i] = (struct sym_frame){.module_offset = ips[i]};
+			fill_user(s, p, ips[i], addr, &out[i]);
+		if (p && addr != ips[i] && !out[i].symbol) {
+			struct sym_frame exact;
+
+			fill_user(s, p, ips[i], ips[i], &exact);
+			if (is_signal_return(&exact))
+				out[i] = exact;
+		}
 	}
 }
 

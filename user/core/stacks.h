@@ -48,6 +48,24 @@ void stacks__free(struct stacks *s);
  */
 int stacks__remember(struct stacks *s, uint32_t tgid);
 
+/* Code that a process has mapped. */
+struct stacks_code {
+	uint64_t start, end; /* addresses */
+	uint64_t offset;     /* of @start in the file */
+	const char *module;  /* as in sym_frame */
+	void **table;        /* the module's, for whoever makes unwind tables; NULL at first */
+	uint32_t tgid;
+	const void *range;
+};
+
+/* Calls @fn, until it returns other than 0, for what @tgid had mapped when last looked at. */
+int stacks__code(struct stacks *s, uint32_t tgid,
+		 int (*fn)(const struct stacks_code *code, void *arg), void *arg);
+
+/* The file that is mapped there: a descriptor for the caller to close, or -errno (-ENOEXEC: it is
+ * no file). */
+int stacks__open(const struct stacks *s, const struct stacks_code *code);
+
 /*
  * @n addresses, innermost first, into @n frames; every frame is filled in, whatever is known.
  *

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "core/elffile.h"
 
 #define SYM_MAX      (4U << 20) /* symbols of a file */
 #define SEGMENTS_MAX 64         /* executable segments of a file */
@@ -232,6 +233,7 @@ struct sym_module {
 	struct symtab table;
 	uint64_t strings, strings_bytes; /* where the table's names are in the file */
 	void *names;                     /* tsearch() tree of struct sym_name */
+	struct sym_module *debug;        /* the symbols that were stripped from it, or NULL */
 };
 
 /* While a file is read: what is wrong is said in @why. */
@@ -250,65 +252,6 @@ static int damaged(struct reader *r, const char *why)
 static bool within(uint64_t offset, uint64_t bytes, uint64_t all)
 {
 	return offset <= all && bytes <= all - offset;
-}
-
-/* All of it or an error: the file may shrink while it is read. */
-static int read_at(int fd, void *buf, size_t bytes, uint64_t offset)
-{
-	while (bytes > 0) {
-		ssize_t got = pread(fd, buf, bytes, offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			return -EBADMSG;
-		buf = (char *)buf + got;
-		bytes -= got;
-		offset += got;
-	}
-	return 0;
-}
-
-/*
- * What libelf would believe: it allocates by the number of sections, which in an ELF file can be
- * 2^32 by an extension that only relocatable objects need.
- */
-static int check_header(struct reader *r)
-{
-	const int order = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
-	union {
-		unsigned char ident[EI_NIDENT];
-		Elf32_Ehdr e32;
-		Elf64_Ehdr e64;
-	} h = {0};
-	uint64_t shoff;
-	uint16_t shnum, phnum;
-
-	if (r->m->file_bytes < sizeof(h.e32))
-		return -ENOEXEC;
-	if (read_at(r->m->fd, &h, r->m->file_bytes < sizeof(h) ? r->m->file_bytes : sizeof(h), 0) <
-	    0)
-		return -EIO;
-	if (memcmp(h.ident, ELFMAG, SELFMAG) != 0)
-		return -ENOEXEC;
-	if (h.ident[EI_DATA] != order)
-		return damaged(r, "a foreign byte order");
-	if (h.ident[EI_CLASS] != ELFCLASS32 && h.ident[EI_CLASS] != ELFCLASS64)
-		return damaged(r, "an unknown class");
-	if (h.ident[EI_CLASS] == ELFCLASS32) {
-		shoff = h.e32.e_shoff;
-		shnum = h.e32.e_shnum;
-		phnum = h.e32.e_phnum;
-	} else {
-		shoff = h.e64.e_shoff;
-		shnum = h.e64.e_shnum;
-		phnum = h.e64.e_phnum;
-	}
-	if ((shoff != 0 && shnum == 0) || phnum == PN_XNUM)
-		return damaged(r, "too many sections or segments");
-	return 0;
 }
 
 static int read_segments(struct reader *r)
@@ -439,7 +382,7 @@ static int read_symbols(struct reader *r, const GElf_Shdr *sh)
 
 		if (count > n - done)
 			count = n - done;
-		err = read_at(r->m->fd, chunk, count * entry, sh->sh_offset + done * entry);
+		err = elffile__pread(r->m->fd, chunk, count * entry, sh->sh_offset + done * entry);
 		if (!err)
 			err = add_chunk(r, chunk, count, wide);
 		done += count;
@@ -511,7 +454,7 @@ static int read_file(struct reader *r)
 	if (fstat(r->m->fd, &st) < 0)
 		return -errno;
 	r->m->file_bytes = st.st_size;
-	err = check_header(r);
+	err = elffile__check(r->m->fd, r->m->file_bytes, &r->why);
 	if (err)
 		return err;
 	if (elf_version(EV_CURRENT) == EV_NONE)
@@ -519,8 +462,32 @@ static int read_file(struct reader *r)
 	r->elf = elf_begin(r->m->fd, ELF_C_READ, NULL);
 	if (!r->elf || elf_kind(r->elf) != ELF_K_ELF)
 		return damaged(r, "a bad header");
-	err = read_segments(r);
+	err = r->m->n_segments ? 0 : read_segments(r);
 	return err ? err : read_tables(r);
+}
+
+int sym__attach(struct sym_module *m, int fd, const char **why)
+{
+	struct reader r = {.m = calloc(1, sizeof(*r.m))};
+	int err;
+
+	if (!r.m) {
+		close(fd);
+		return -ENOMEM;
+	}
+	/* A debug file's own segments have no contents. */
+	r.m->fd = fd;
+	memcpy(r.m->segments, m->segments, sizeof(m->segments));
+	r.m->n_segments = m->n_segments;
+	err = m->n_segments ? read_file(&r) : -ENOEXEC;
+	elf_end(r.elf);
+	*why = r.why;
+	if (err) {
+		sym__free(r.m);
+		return err;
+	}
+	m->debug = r.m;
+	return 0;
 }
 
 int sym__open(int fd, struct sym_module **module, const char **why)
@@ -556,6 +523,7 @@ void sym__free(struct sym_module *m)
 {
 	if (!m)
 		return;
+	sym__free(m->debug);
 	close(m->fd);
 	symtab__free(&m->table);
 	tdestroy(m->names, free_name);
@@ -581,7 +549,7 @@ static void read_name(const struct sym_module *m, const struct sym_row *row, cha
 	uint64_t left = row->name < m->strings_bytes ? m->strings_bytes - row->name : 0;
 	size_t bytes = left < SYM_NAME_MAX - 1 ? left : SYM_NAME_MAX - 1;
 
-	if (read_at(m->fd, name, bytes, m->strings + row->name) < 0)
+	if (elffile__pread(m->fd, name, bytes, m->strings + row->name) < 0)
 		bytes = 0;
 	name[bytes] = '\0';
 }
@@ -633,11 +601,14 @@ static const char *keep_name(struct sym_module *m, size_t row, char *name)
 
 const char *sym__find(struct sym_module *m, uint64_t vaddr, uint64_t *start)
 {
+	const char *debug = m->debug ? sym__find(m->debug, vaddr, start) : NULL;
 	char name[SYM_NAME_MAX];
 	struct sym_name key;
 	size_t first, n = symtab__find(&m->table, vaddr, &first);
 	void *known;
 
+	if (debug)
+		return debug;
 	if (n == 0)
 		return NULL;
 	*start = m->table.rows[first].addr;

@@ -70,6 +70,11 @@ struct sym_module;
  * another -errno.
  */
 int sym__open(int fd, struct sym_module **module, const char **why);
+/*
+ * Adds the symbols of @fd, a debug file of the same build (consumed, as by sym__open()); those of
+ * @m are looked up where it has none. 0 or an error as sym__open()'s.
+ */
+int sym__attach(struct sym_module *m, int fd, const char **why);
 void sym__free(struct sym_module *m);
 
 /* The ELF file's own address ("what addr2line takes") of byte @offset of the file; -ENOENT if it

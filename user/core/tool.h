@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "base/table.h"
 #include "config.h"
+#include "stack.h"
 #include "state.h"
 
 struct bpf_object;
@@ -67,8 +68,9 @@ struct report {
 	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
 	uint64_t wall_ns;         /* of all watched threads */
 	uint64_t states[NR_STATES];
-	size_t more_rows; /* rows cut by -n */
-	bool row_hists;   /* SHAPE_HISTOGRAM: the histogram of each row, too: tool->hist_offset */
+	size_t more_rows;                   /* rows cut by -n */
+	uint64_t stack_ends[NR_STACK_ENDS]; /* waits with a user stack, by enum stack_end */
+	bool row_hists; /* SHAPE_HISTOGRAM: of each row, too: tool->hist_offset */
 };
 
 struct tool {
@@ -93,9 +95,9 @@ struct tool {
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
 	/*
-	 * Attaches what the object's programs do not say themselves (uprobes); undoes it at the end,
-	 * also after a failure. What the command keeps meanwhile is in session.state. @tick comes
-	 * once a second. All may be NULL.
+	 * Attaches what the object's programs do not say themselves (uprobes); undone at the end,
+	 * after a failure, too. What the command keeps meanwhile is in session.state; @tick is
+	 * called once a second. All may be NULL.
 	 */
 	enum dwell_exit (*attach)(struct session *s, const void *options);
 	void (*tick)(struct session *s, const void *options);

@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bpf/bpf.h>
-
 #include "base/hist.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "core/frames.h"
 #include "core/ident.h"
 #include "core/names.h"
-#include "core/stacks.h"
 #include "offcpu.btf.skel.h"
 #include "offcpu.raw.skel.h"
 #include "stack.h"
@@ -42,96 +40,12 @@ static const struct column offcpu_columns[] = {
 	COLUMN_END,
 };
 
-/* The addresses of a stack that was kept; their number. */
-static size_t offcpu__addresses(struct session *s, uint32_t id, uint64_t ips[STACK_FRAMES])
-{
-	const char *map = id & STACK_MORE ? "stacks_more" : "stacks";
-	size_t n = 0;
-
-	if (id >= STACK_LOST)
-		return 0;
-	id &= ~STACK_MORE;
-	if (bpf_map_lookup_elem(object__map_fd(&s->object, map), &id, ips))
-		return 0;
-	while (n < STACK_FRAMES && ips[n])
-		n++;
-	return n;
-}
-
-/* Appends the names of @n frames to @names; the new number of them, or -ENOMEM. */
-static int offcpu__names(struct session *s, const struct sym_frame *frames, size_t n,
-			 const char **names, int at)
-{
-	char text[512];
-
-	for (size_t i = 0; i < n; i++) {
-		stacks__print_name(&frames[i], text, sizeof(text));
-		names[at] = arena__printf(&s->arena, "%s", text);
-		if (!names[at++])
-			return -ENOMEM;
-	}
-	return at;
-}
-
-/* The innermost frames are of the tracepoint and of dwell's program: they tell nothing. */
-static size_t offcpu__own_frames(const struct sym_frame *frames, size_t n)
-{
-	static const char *const prefixes[] = {"bpf_prog_", "bpf_trace_run", "__bpf_trace_",
-					       "__traceiter_"};
-	size_t own = 0;
-
-	for (size_t i = 0; i < n && i < 4; i++) {
-		for (size_t p = 0; p < sizeof(prefixes) / sizeof(*prefixes); p++) {
-			if (frames[i].symbol &&
-			    !strncmp(frames[i].symbol, prefixes[p], strlen(prefixes[p])))
-				own = i + 1;
-		}
-	}
-	return own;
-}
-
-static enum dwell_exit offcpu__stack(struct session *s, struct offcpu_row *row)
-{
-	uint32_t user = (uint32_t)(row->tally.key.id >> 32), kernel = (uint32_t)row->tally.key.id;
-	const char **names = arena__array(&s->arena, 2 * STACK_FRAMES + 3, sizeof(*names));
-	uint64_t ips[STACK_FRAMES];
-	struct sym_frame frames[STACK_FRAMES];
-	size_t n;
-	int at = 0;
-
-	if (!names)
-		return err__fail("no memory for the report");
-	if (row->tally.key.id == STACK_NOT_SEEN)
-		names[at++] = "[began before the run]";
-	n = offcpu__addresses(s, kernel, ips);
-	if (n) {
-		size_t own;
-
-		stacks__kernel(s->stacks, ips, n, frames);
-		own = offcpu__own_frames(frames, n);
-		at = offcpu__names(s, frames + own, n - own, names, at);
-	}
-	if (kernel == STACK_LOST)
-		names[at++] = "[kernel stack lost]";
-	n = offcpu__addresses(s, user, ips);
-	if (n && at >= 0) {
-		stacks__user(s->stacks, row->id.pid, ips, n, frames);
-		at = offcpu__names(s, frames, n, names, at);
-	}
-	if (user == STACK_LOST && at >= 0)
-		names[at++] = "[user stack lost]";
-	if (at < 0)
-		return err__fail("no memory for the report");
-	row->stack = names;
-	return EXIT_OK;
-}
-
 /* "comm;[state];outermost;…;innermost;[state]", by --state-frame. */
 static enum dwell_exit offcpu__fold(struct session *s, struct offcpu_row *row)
 {
 	uint32_t where = s->run.sink.state_frame;
 	const char *state = arena__printf(&s->arena, "[%s]", row->state);
-	const char **out = arena__array(&s->arena, 2 * STACK_FRAMES + 6, sizeof(*out));
+	const char **out = arena__array(&s->arena, FRAMES_MAX + 3, sizeof(*out));
 	size_t n = 0, at = 0;
 
 	if (!state || !out)
@@ -242,7 +156,11 @@ static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
 		return err__fail("no memory for the report");
 	for (size_t i = 0; !status && i < n; i++) {
 		status = offcpu__row(s, &s->tallies.items[i], &rows[i]);
-		status = status ?: offcpu__stack(s, &rows[i]);
+		if (!status) {
+			rows[i].stack = frames__names(s, rows[i].id.pid, rows[i].tally.key.id);
+			status = rows[i].stack ? EXIT_OK : err__fail("no memory for the report");
+		}
+		frames__count(s, rows[i].tally.key.id, rows[i].count, report);
 		hist__merge(all, rows[i].hist);
 	}
 	status = status ?: offcpu__merge(s, rows, &n);
