@@ -70,6 +70,7 @@ struct config {
 	__u8 lock_what;        /* enum lock_what */
 	__u8 lock_by;          /* enum lock_by: what the command lock has a row for */
 	__u8 request_arg; /* block_rq_issue's request comes second (a54895fa057c, 5.11: first) */
+	__u8 lazy;        /* clocks are made by the command's own programs, as they see threads */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 
@@ -91,6 +92,7 @@ enum prog_id {
 	PROG_WAKEUP,
 	PROG_NEWTASK,
 	PROG_CONTENTION,
+	PROG_PROBE,
 	PROG_EXIT,
 	PROG_CALL_BEGIN,
 	PROG_CALL_END,

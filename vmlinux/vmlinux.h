@@ -34,6 +34,7 @@ struct pt_regs {
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long ip;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs {
@@ -235,6 +236,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	u64 start_boottime;
 	char comm[16];
 	struct mm_struct *mm;

@@ -208,6 +208,8 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	bool watched;
 
 	sched__event(PROG_NEWTASK);
+	if (config.lazy)
+		return 0;
 	clk = clock__get(parent);
 	watched = clk && clk->state != STATE_NONE;
 	if (!filter__inherits(parent, child, watched))
@@ -325,7 +327,7 @@ int seed(struct bpf_iter__task *ctx)
 	struct clock *clk;
 	u32 state, slot;
 
-	if (!task || task->exit_state || !filter__admits(task))
+	if (config.lazy || !task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
 	if (!clk)

@@ -93,6 +93,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tally_states", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
 	object__size(o->obj, "requests", sizes->names);
+	object__size(o->obj, "query_texts", sizes->names);
+	object__size(o->obj, "query_sums", sizes->tallies * config->banks);
 	object__size(o->obj, "stacks", sizes->stacks);
 	if (!config->user_stacks || config->frame_pointers) {
 		object__size(o->obj, "unwind_ranges", 1);
@@ -114,6 +116,8 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
 		o->blind_to_klock = !o->has[FEATURE_CONTENTION];
 	}
+	if (from->prepare)
+		from->prepare(o->obj);
 	return EXIT_OK;
 }
 
@@ -231,7 +235,9 @@ enum dwell_exit object__attach(struct object *o)
 	struct bpf_link *link;
 
 	bpf_object__for_each_program (prog, o->obj) {
+		/* Uprobes are attached where the command finds a place for them: core/probes.h. */
 		if (!bpf_program__autoload(prog) ||
+		    bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE ||
 		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER ||
 		    bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			continue;

@@ -16,6 +16,7 @@
 #include "core/syscalls.h"
 
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
+#define TICK_NS          NSEC_PER_SEC
 #define CUT_AHEAD        (10 * NSEC_PER_USEC)
 #define COLLECT_PASSES   16
 #define ENDING_US        1000  /* until a thread that ends is looked for again */
@@ -334,6 +335,8 @@ static enum dwell_exit session__start(struct session *s)
 	s->object.window->last = UINT32_MAX;
 	cost__start(&s->cost);
 	status = object__attach(&s->object);
+	if (!status && s->tool->attach)
+		status = s->tool->attach(s, s->tool_options);
 	/* A thread that was made by one not seen yet is found the second time. */
 	for (int pass = 0; !status && pass < 2; pass++)
 		status = object__iterate(&s->object, "seed", 1, NULL, NULL);
@@ -341,6 +344,7 @@ static enum dwell_exit session__start(struct session *s)
 		return status;
 	time__rfc3339(s->started, sizeof(s->started));
 	s->run_start = s->epoch_start = session__cut(s, false);
+	s->next_tick = s->tool->tick ? s->run_start + TICK_NS : UINT64_MAX;
 	return EXIT_OK;
 }
 
@@ -462,6 +466,7 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 		return status;
 	cost__finish(&s->cost, &s->object, events);
 	session__totals(s, &report);
+	s->reported_ns = meta.duration_ns;
 	status = s->tool->snapshot(s, s->tool_options, &report);
 	if (status)
 		return status;
@@ -542,6 +547,14 @@ static uint64_t session__min(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void session__tick(struct session *s)
+{
+	if (time__now() < s->next_tick)
+		return;
+	s->next_tick = time__now() + TICK_NS;
+	s->tool->tick(s, s->tool_options);
+}
+
 /* Waits for what comes first; true if the run ends. */
 static bool session__wait(struct session *s, uint64_t until)
 {
@@ -554,10 +567,12 @@ static bool session__wait(struct session *s, uint64_t until)
 	uint64_t sample = s->cost.stats_fd >= 0 ? s->run_start + COST_SAMPLE_NS : UINT64_MAX;
 
 	until = session__min(session__min(until, sample), s->progress.next);
+	until = session__min(until, s->next_tick);
 	ppoll(fds, sizeof(fds) / sizeof(*fds), session__timeout(until, &ts), NULL);
 	if (time__now() >= sample)
 		cost__sampled(&s->cost, &s->object);
 	progress__tick(&s->progress, &s->object, s->run_start, time__now());
+	session__tick(s);
 	if (fds[1].revents)
 		ring_buffer__consume(s->ring);
 	if (fds[2].revents && !s->launch.ended)
@@ -622,6 +637,8 @@ static enum dwell_exit session__trace(struct session *s)
 
 static void session__free(struct session *s)
 {
+	if (s->tool->detach)
+		s->tool->detach(s);
 	ring_buffer__free(s->ring);
 	unwind__free(s->unwind);
 	object__free(&s->object);

@@ -44,6 +44,7 @@ struct session {
 	const struct tool *tool;
 	struct run_options run;
 	void *tool_options;
+	void *state; /* the tool's: see tool.attach */
 	struct config config;
 	struct object object;
 	struct launch launch;
@@ -57,6 +58,7 @@ struct session {
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
 	int signals;                              /* signalfd */
 	sigset_t old_mask;
+	uint64_t next_tick; /* of the tool */
 
 	uint32_t epoch;                  /* the one that runs */
 	uint64_t run_start, epoch_start; /* CLOCK_MONOTONIC ns */
@@ -66,6 +68,7 @@ struct session {
 
 	/* Of the epoch that is reported: for the command's snapshot. */
 	uint32_t reported;
+	uint64_t reported_ns; /* its length */
 	struct tallies tallies;
 	struct arena arena;
 	struct loss loss, loss_before;

@@ -254,6 +254,11 @@ static const void *sink__field(const void *row, size_t offset)
 	return (const char *)row + offset;
 }
 
+static const void *sink__pointer(const void *row, size_t offset)
+{
+	return *(const void *const *)sink__field(row, offset);
+}
+
 static void sink__stacks(struct sink *sink, const struct tool *tool, const struct report *report)
 {
 	const char *row = report->rows.items;
@@ -261,20 +266,31 @@ static void sink__stacks(struct sink *sink, const struct tool *tool, const struc
 	/* The heaviest last: that is where the eye is, next to the prompt. */
 	for (size_t i = report->rows.n; i-- > 0;) {
 		const void *r = row + i * tool->row_size;
-		const char *const *frame =
-			*(const char *const *const *)sink__field(r, tool->stack_offset);
+		const char *const *frame = sink__pointer(r, tool->stack_offset);
 		char text[256];
 
 		for (; frame && *frame; frame++) {
 			str__printable(text, sizeof(text), *frame, sink->width - 4);
 			fprintf(sink->out, "    %s\n", text);
 		}
-		str__printable(text, sizeof(text),
-			       *(const char *const *)sink__field(r, tool->title_offset), 0);
+		str__printable(text, sizeof(text), sink__pointer(r, tool->title_offset), 0);
 		fprintf(sink->out, "  %s\n\n", text);
 	}
 	if (report->more_rows)
 		fprintf(sink->out, "  … and %zu more (-n)\n", report->more_rows);
+}
+
+static void sink__row_hists(struct sink *sink, const struct tool *tool, const struct report *report)
+{
+	const char *row = report->rows.items;
+	char title[512];
+
+	for (size_t i = 0; i < report->rows.n; i++, row += tool->row_size) {
+		str__printable(title, sizeof(title), sink__pointer(row, tool->title_offset),
+			       sink->width);
+		fputc('\n', sink->out);
+		hist__print(sink->out, sink__pointer(row, tool->hist_offset), title, sink->width);
+	}
 }
 
 static void sink__histogram(struct sink *sink, const struct tool *tool, const struct report *report)
@@ -284,6 +300,8 @@ static void sink__histogram(struct sink *sink, const struct tool *tool, const st
 		fputc('\n', sink->out);
 	}
 	sink__table(sink, tool, report);
+	if (report->row_hists)
+		sink__row_hists(sink, tool, report);
 }
 
 /* A verdict and a table; then for each row its title, its details and its histogram. */
@@ -300,12 +318,10 @@ static void sink__details(struct sink *sink, const struct tool *tool, const stru
 		sink__table(sink, tool, report);
 	for (size_t i = 0; i < report->rows.n; i++) {
 		const void *r = row + i * tool->row_size;
-		const char *const *line =
-			*(const char *const *const *)sink__field(r, tool->details_offset);
-		const struct hist *hist =
-			*(const struct hist *const *)sink__field(r, tool->hist_offset);
+		const char *const *line = sink__pointer(r, tool->details_offset);
+		const struct hist *hist = sink__pointer(r, tool->hist_offset);
 
-		title = *(const char *const *)sink__field(r, tool->title_offset);
+		title = sink__pointer(r, tool->title_offset);
 		if (!title)
 			continue;
 		str__printable(text, sizeof(text), title, 0);

@@ -17,6 +17,7 @@
 #include "stack.h"
 #include "state.h"
 
+struct bpf_object;
 struct session;
 
 /* What a report looks like as text; JSON is one and the same for all. */
@@ -43,6 +44,8 @@ struct tool_object {
 	const char *name;
 	const void *(*btf)(size_t *size);
 	const void *(*raw)(size_t *size);
+	/* Fills in the object's own constants before it is loaded; may be NULL. */
+	void (*prepare)(struct bpf_object *obj);
 };
 
 /* One line under a state's bar, or in a row's `causes`. */
@@ -71,6 +74,7 @@ struct report {
 	uint64_t states[NR_STATES];
 	size_t more_rows;                   /* rows cut by -n */
 	uint64_t stack_ends[NR_STACK_ENDS]; /* waits with a user stack, by enum stack_end */
+	bool row_hists; /* SHAPE_HISTOGRAM: of each row, too: tool->hist_offset */
 };
 
 struct tool {
@@ -93,7 +97,7 @@ struct tool {
 	size_t total_offset;  /* uint64_t ns: what --folded counts, in µs */
 	/* SHAPE_DETAILS: a row without a title has no details: const char **, a line each… */
 	size_t details_offset;
-	size_t hist_offset; /* …and struct hist *, or NULL */
+	size_t hist_offset; /* …and struct hist *, or NULL; else see report.row_hists */
 
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
@@ -102,6 +106,14 @@ struct tool {
 	 * be NULL.
 	 */
 	enum dwell_exit (*loaded)(const struct session *s, const void *options);
+	/*
+	 * Attaches what the object's programs do not say themselves (uprobes); undone at the end,
+	 * after a failure, too. What the command keeps meanwhile is in session.state; @tick is
+	 * called once a second. All may be NULL.
+	 */
+	enum dwell_exit (*attach)(struct session *s, const void *options);
+	void (*tick)(struct session *s, const void *options);
+	void (*detach)(struct session *s);
 	/* Fills the rest of @report, which has its totals, from the epoch that ended. */
 	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
 };

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
+/*
+ * The kernel side's look at a statement: a hash that is the same for statements which differ in
+ * literals, letter case, comments or white space only.
+ *
+ * It may tell apart what is one to a reader (`IN (1)` and `IN (1, 2)`): user space merges those by
+ * their full normal form. It must never take two normal forms for one, so where it cannot follow
+ * (a quote inside a dollar-quoted string), the text as it stands becomes part of the hash.
+ */
+#ifndef DWELL_SQLSCAN_H
+#define DWELL_SQLSCAN_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+enum sqlscan_class {
+	SC_OTHER,
+	SC_SPACE,
+	SC_NEWLINE,
+	SC_ALPHA,
+	SC_E,
+	SC_DIGIT,
+	SC_QUOTE,
+	SC_DQUOTE,
+	SC_DASH,
+	SC_SLASH,
+	SC_STAR,
+	SC_DOLLAR,
+	SC_BACKSLASH,
+	SC_PLUS,
+	SC_DOT,
+	SC_NR = 16,
+};
+
+enum sqlscan_state {
+	SS_PLAIN, /* behind an operator, a parenthesis, a string… */
+	SS_SPACE,
+	SS_WORD,
+	SS_E, /* a word that is "e" so far: E'…' has escapes */
+	SS_NUMBER,
+	SS_EXPONENT, /* 1e: a sign may follow */
+	SS_DASH,
+	SS_SLASH,
+	SS_DOLLAR,
+	SS_LINE,   /* -- … */
+	SS_BLOCK,  /* a comment as this one */
+	SS_STAR,   /* a star inside it */
+	SS_STRING, /* '…' */
+	SS_ESTRING,
+	SS_ESCAPE,
+	SS_NAME, /* "…" */
+	SS_NR = 16,
+};
+
+/* A transition: the next state, what goes into the hash, and whether the character does. */
+#define SQLSCAN_NEXT  0x000f
+#define SQLSCAN_CHAR  0x0010 /* the character, in lower case */
+#define SQLSCAN_EXACT 0x0020 /* the character as it is */
+#define SQLSCAN_PRE   0xff00
+
+#define SQLSCAN_TABLE (SS_NR * SC_NR)
+
+struct sqlscan {
+	__u8 class_of[256];
+	__u16 step[SQLSCAN_TABLE];
+};
+
+#define SQLSCAN_SEED  0x9ae16a3b2f90404fULL
+#define SQLSCAN_PRIME 0x9e3779b97f4a7c15ULL
+
+/* One character; @state is replaced. The hash after it. */
+static inline __attribute__((always_inline)) __u64 sqlscan__step(const struct sqlscan *scan,
+								 __u64 *state, __u64 hash, __u8 c)
+{
+	__u64 step =
+		scan->step[((*state & (SS_NR - 1)) * SC_NR + (scan->class_of[c] & (SC_NR - 1))) &
+			   (SQLSCAN_TABLE - 1)];
+	__u64 lower = (__u64)((__u8)(c - 'A') < 26) << 5;
+	__u64 take = (step & SQLSCAN_PRE) | ((step & SQLSCAN_CHAR) ? c | lower : 0) |
+		     ((step & SQLSCAN_EXACT) ? c : 0);
+
+	*state = step & SQLSCAN_NEXT;
+	if (take) {
+		hash = (hash ^ take) * SQLSCAN_PRIME;
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+/* The hash at the end: with a character that was put off, in case it began something. */
+static inline __attribute__((always_inline)) __u64 sqlscan__finish(__u64 state, __u64 hash)
+{
+	if (state == SS_DASH || state == SS_SLASH || state == SS_DOLLAR)
+		hash = (hash ^ state) * SQLSCAN_PRIME;
+	return hash;
+}
+
+/* Is the end in @state one inside something that was never closed? */
+static inline __attribute__((always_inline)) int sqlscan__open(__u64 state)
+{
+	return state >= SS_BLOCK;
+}
+
+#endif

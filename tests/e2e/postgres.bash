@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+# A PostgreSQL server of a test's own, on a socket in a directory of its own.
+
+# Skips without PostgreSQL. $PG_SERVER is its process, "${PG[@]}" runs a client.
+start_postgres() {
+	local bin user
+
+	need setpriv
+	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
+	[ -x "$bin/initdb" ] && [ -x "$bin/pgbench" ] || skip "PostgreSQL is not installed"
+	user=nobody
+	! id postgres >/dev/null 2>&1 || user=postgres
+	PG_DIR=$(mktemp -d /var/tmp/dwell-pg.XXXXXX)
+	chown "$user" "$PG_DIR"
+	PG=(env -C "$PG_DIR" PATH="$bin:$PATH" PGHOST="$PG_DIR" PGUSER=test PGDATABASE=postgres
+		setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
+	timeout 60 "${PG[@]}" initdb -D "$PG_DIR/data" -U test -A trust --no-sync \
+		>"$T/initdb" 2>&1 || fail_with "initdb:" "$T/initdb"
+	start "$T/postgres" "${PG[@]}" postgres -D "$PG_DIR/data" -k "$PG_DIR" \
+		-c listen_addresses= -c logging_collector=off -c autovacuum=off "$@" 2>"$T/pg.log"
+	PG_SERVER=$PID
+	for _ in {1..200}; do
+		! "${PG[@]}" pg_isready -q || return 0
+		sleep 0.1
+	done
+	fail_with "PostgreSQL does not start:" "$T/pg.log"
+}
+
+# However the test went: shared memory and files outlive a server that is killed.
+stop_postgres() {
+	[ -n "${PG_DIR:-}" ] || return 0
+	if [ -n "${PG_SERVER:-}" ] && kill -INT "$PG_SERVER" 2>/dev/null; then
+		timeout 20 tail -s 0.05 --pid="$PG_SERVER" -f /dev/null || true
+	fi
+	rm -rf "$PG_DIR"
+}
