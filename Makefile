@@ -50,6 +50,7 @@ BPF_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/test_*.c))
 BPF_TEST_SKELS := $(foreach v,$(VARIANTS),$(patsubst %.bpf.c,$(B)/%.$v.skel.h,$(wildcard tests/bpf/*.bpf.c)))
 WORKLOADS := $(patsubst %.c,$(B)/%,$(wildcard tests/workloads/*.c))
 WORKLOADS_CC := $(patsubst %.cc,$(B)/%,$(wildcard tests/workloads/*.cc))
+FUZZ := $(B)/tests/fuzz/elf
 MAN := $(patsubst user/man/%.8.scd,$(B)/man/dwell-%.8,$(filter-out %/dwell.8.scd,$(wildcard user/man/*.8.scd))) \
        $(patsubst user/man/%.8.scd,$(B)/man/%.8,$(wildcard user/man/dwell.8.scd))
 C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*.h user/*/*.[ch] \
@@ -193,7 +194,6 @@ $(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
 		$(call own,CFLAGS) $(LDFLAGS) -o $@ $< $(call own,LDFLAGS)
 
 # What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
-FUZZ := $(B)/tests/fuzz/elf
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) user/base/str.c
 $(FUZZ): $(FUZZ_SRC) | $(B)/.checked

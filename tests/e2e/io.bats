@@ -6,14 +6,10 @@
 load lib
 
 LOOP=
-NULL_BLK=
 
 clean_up() {
-	[ -z "$LOOP" ] || losetup -d "$LOOP" 2>/dev/null || true
+	[[ "$LOOP" != /dev/loop* ]] || losetup -d "$LOOP" 2>/dev/null || true
 	LOOP=
-	if [ -n "$NULL_BLK" ]; then
-		modprobe -r null_blk || true
-	fi
 }
 
 # What is measured: its path in $LOOP, its name in $DEV.
@@ -115,29 +111,38 @@ oracle() { # read|write
 		--slurpfile fio "$T/fio" --arg dev "$DEV"
 }
 
-@test "a device that takes 2 ms: device time and queue time" {
-	need fio modprobe
-	modprobe -n null_blk 2>/dev/null || skip "this kernel has no null_blk"
-	! [ -e /sys/module/null_blk ] || skip "null_blk is in use"
-	modprobe null_blk nr_devices=1 irqmode=2 completion_nsec=2000000 hw_queue_depth=1 submit_queues=1 \
-		queue_mode=2 || skip "null_blk cannot be loaded"
-	NULL_BLK=1
-	on_device /dev/nullb0
-	for depth in 1 8; do
-		fio_on_loop --ioengine=libaio --iodepth=$depth --rw=randread --bs=4k --size=1M
-		rows_add_up "$T/out"
-		check "$T/out" '$fio[0].jobs[0].read as $truth |
-			[.rows[] | select(.dev == $dev and .op == "read")][0] as $row |
-			expect($row.count == $truth.total_ios; "\($row.count) requests"),
-			between("device p50"; $row.device.p50_ns; 2000000 * 0.97; 2500000),
-			between("p50"; $row.p50_ns; $truth.clat_ns.percentile["50.000000"] * 0.9;
-				$truth.clat_ns.percentile["50.000000"] * 1.05),
-			(if $depth == 1 then
-				between("queue p50"; $row.queue.p50_ns; 0; 500000)
-			else
-				between("queue p50"; $row.queue.p50_ns; 5000000; 30000000)
-			end)' --slurpfile fio "$T/fio" --arg dev "$DEV" --argjson depth "$depth"
-	done
+# fio's reads on $LOOP, so many at a time: requests that take $DWELL_DISK_NS each.
+known_reads() { # depth requests
+	fio_on_loop --ioengine=libaio --iodepth="$1" --rw=randread --bs=4k --size=16M --number_ios="$2"
+	rows_add_up "$T/out"
+	check "$T/out" '$fio[0].jobs[0].read as $truth |
+		[.rows[] | select(.dev == $dev and .op == "read")][0] as $row |
+		expect($row.count == $truth.total_ios; "\($row.count) requests of \($truth.total_ios)"),
+		between("device p50"; $row.device.p50_ns; $ns * 0.97; $ns * 1.25),
+		between("p50"; $row.p50_ns; $truth.clat_ns.percentile["50.000000"] * 0.8;
+			$truth.clat_ns.percentile["50.000000"] * 1.05)' \
+		--slurpfile fio "$T/fio" --arg dev "$DEV" --argjson ns "$DWELL_DISK_NS"
+}
+
+@test "a disk of known latency: the device's time is its own" {
+	[ -n "${DWELL_NULL_BLK:-}" ] || skip "no disk of known latency: in the guests of tests/vm"
+	on_device "$DWELL_NULL_BLK"
+	known_reads 1 200
+	check "$T/out" '.rows[] | select(.dev == $dev and .op == "read") |
+		between("queue p50"; .queue.p50_ns; 0; $ns * 0.25)' \
+		--arg dev "$DEV" --argjson ns "$DWELL_DISK_NS"
+	known_reads 8 200
+}
+
+@test "a disk that takes one request at a time: the others wait in the queue" {
+	[ -n "${DWELL_SCSI_DEBUG:-}" ] || skip "no disk of known latency: in the guests of tests/vm"
+	on_device "$DWELL_SCSI_DEBUG"
+	echo mq-deadline >"/sys/block/$DEV/queue/scheduler" || skip "no scheduler that keeps a queue"
+	echo 1 >"/sys/block/$DEV/device/queue_depth"
+	known_reads 8 200
+	check "$T/out" '.rows[] | select(.dev == $dev and .op == "read") |
+		between("queue p50"; .queue.p50_ns; $ns * 5; $ns * 10)' \
+		--arg dev "$DEV" --argjson ns "$DWELL_DISK_NS"
 }
 
 @test "text: a histogram, and both parts" {
