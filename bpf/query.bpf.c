@@ -7,9 +7,10 @@
 #include "sqlscan.h"
 
 #define SPAN_QUERY     1
-#define QUERY_RECENT   8 /* texts whose fingerprint a session remembers: a power of two */
-#define QUERY_ANCESTRY 8 /* generations up to a process that was asked for */
-#define QUERY_READS    4 /* tries to read a clock that is being turned */
+#define QUERY_RECENT   8  /* texts whose fingerprint a session remembers: a power of two */
+#define QUERY_PART     64 /* characters that are looked at in one go */
+#define QUERY_ANCESTRY 8  /* generations up to a process that was asked for */
+#define QUERY_READS    4  /* tries to read a clock that is being turned */
 
 enum query_flags {
 	QUERY_ASKED = 1,  /* whether this session is measured was found out… */
@@ -33,6 +34,8 @@ struct query_session {
 	u64 fingerprint;
 	u64 rows;
 	struct span_result ended;
+	u64 scan_hash; /* while the text is scanned */
+	u64 scan_state;
 	struct query_recent recent[QUERY_RECENT];
 	struct query_text text;
 };
@@ -186,22 +189,43 @@ __noinline u64 query__raw_hash(void)
 	return hash;
 }
 
-__noinline u64 query__scan(u64 raw)
+/* Some characters from @at on, with the hash and the state in the session; 1 at the text's end. */
+__noinline int query__scan_part(u64 at)
 {
 	struct query_session *s = session__get(session__current(), false);
-	u64 hash = SQLSCAN_SEED, state = SS_PLAIN;
+	u64 hash, state;
 
 	if (!s)
-		return 0;
-	for (u64 at = 0; at < QUERY_TEXT; at++) {
-		u8 c = s->text.text[at];
+		return 1;
+	hash = s->scan_hash;
+	state = s->scan_state;
+	for (u64 i = 0; i < QUERY_PART; i++, at++) {
+		u8 c = s->text.text[at & (QUERY_TEXT - 1)];
 
 		if (!c)
 			break;
 		hash = sqlscan__step((const struct sqlscan *)&sqlscan, &state, hash, c);
 	}
-	hash = sqlscan__finish(state, hash);
-	if (unlikely(sqlscan__open(state) && !s->text.truncated))
+	s->scan_hash = hash;
+	s->scan_state = state;
+	return at >= s->text.len;
+}
+
+__noinline u64 query__scan(u64 raw)
+{
+	struct query_session *s = session__get(session__current(), false);
+	u64 hash;
+
+	if (!s)
+		return 0;
+	s->scan_hash = SQLSCAN_SEED;
+	s->scan_state = SS_PLAIN;
+	for (u64 at = 0; at < QUERY_TEXT; at += QUERY_PART) {
+		if (query__scan_part(at))
+			break;
+	}
+	hash = sqlscan__finish(s->scan_state, s->scan_hash);
+	if (unlikely(sqlscan__open(s->scan_state) && !s->text.truncated))
 		hash ^= raw;
 	return hash;
 }

@@ -76,16 +76,15 @@ static inline __attribute__((always_inline)) __u64 sqlscan__step(const struct sq
 	__u64 step =
 		scan->step[((*state & (SS_NR - 1)) * SC_NR + (scan->class_of[c] & (SC_NR - 1))) &
 			   (SQLSCAN_TABLE - 1)];
-	__u64 lower = (__u64)((__u8)(c - 'A') < 26) << 5;
-	__u64 take = (step & SQLSCAN_PRE) | ((step & SQLSCAN_CHAR) ? c | lower : 0) |
-		     ((step & SQLSCAN_EXACT) ? c : 0);
+	/* Without a branch: verifiers go through all paths, for each character. */
+	__u64 is_upper = ((__u64)(__u8)(c - 'A') - 26) >> 63;
+	__u64 as_char = -((step / SQLSCAN_CHAR) & 1), as_it_is = -((step / SQLSCAN_EXACT) & 1);
+	__u64 take = (step & SQLSCAN_PRE) | ((c | is_upper << 5) & as_char) | (c & as_it_is);
+	__u64 any = (take | -take) >> 63, next = (hash ^ take) * SQLSCAN_PRIME;
 
+	next ^= next >> 29;
 	*state = step & SQLSCAN_NEXT;
-	if (take) {
-		hash = (hash ^ take) * SQLSCAN_PRIME;
-		hash ^= hash >> 29;
-	}
-	return hash;
+	return hash ^ ((hash ^ next) & -any);
 }
 
 /* The hash at the end: with a character that was put off, in case it began something. */

@@ -52,11 +52,15 @@ __noinline int stack__is(u32 id)
 	return 1;
 }
 
-/* The id of walk.stack, which is kept if it is new. */
-static __always_inline u32 stack__keep(struct walk *w)
+/* The id of walk.stack, which is kept if it is new. A global function, verified once. */
+__noinline u32 stack__keep(void)
 {
-	u32 tgid = w->stack.tgid, id;
+	struct walk *w = walk__get();
+	u32 tgid, id;
 
+	if (!w)
+		return STACK_LOST;
+	tgid = w->stack.tgid;
 	/* Processes with the same mappings share their stacks. */
 	if (w->stack.space)
 		w->stack.tgid = 0;
@@ -109,7 +113,7 @@ static __always_inline u32 stack__kernel(void *ctx)
 	if (likely(bytes > 0)) {
 		w->stack.n = (u32)bytes / 8;
 		w->stack.end = w->stack.tgid = w->stack.space = 0;
-		id = stack__keep(w);
+		id = stack__keep();
 	} else {
 		loss__count(LOSS_STACK_FAULT);
 	}
@@ -147,7 +151,7 @@ static __always_inline bool stack__walk(void *ctx, struct walk *w, struct task_s
 	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
 		unwind__registers(w);
 		unwind__enter(w, w->stack.tgid, mm);
-		unwind__walk(w);
+		unwind__walk();
 		return true;
 	}
 #endif
@@ -168,7 +172,7 @@ static __always_inline u32 stack__user(void *ctx)
 	task = bpf_get_current_task_btf();
 #endif
 	if (stack__walk(ctx, w, task))
-		id = stack__keep(w);
+		id = stack__keep();
 	w->busy = 0;
 	return id;
 }

@@ -358,9 +358,14 @@ static __always_inline void unwind__enter(struct walk *w, u32 tgid, u64 mm)
 	w->stack.space = space->serial;
 }
 
-static __always_inline void unwind__walk(struct walk *w)
+/* The walk from the registers in this CPU's record. A global function: see above. */
+__noinline int unwind__walk(void)
 {
+	struct walk *w = walk__get();
 	u32 i;
+
+	if (!w)
+		return 0;
 
 	/*
 	 * An interrupted thread may be at any instruction: it is counted for its function, or each
@@ -385,6 +390,7 @@ static __always_inline void unwind__walk(struct walk *w)
 	/* Frame pointers may have led anywhere. */
 	if (unlikely(w->blind))
 		w->stack.end = STACK_NOT_COVERED;
+	return 0;
 }
 
 #endif
