@@ -77,7 +77,7 @@ static inline __attribute__((always_inline)) __u64 sqlscan__step(const struct sq
 	__u64 is_upper = ((__u64)(__u8)(c - 'A') - 26) >> 63;
 	__u64 step, as_char, as_it_is, take, any, next;
 
-	/* The compiler makes it an OR, whose bound verifiers up to 6.1 don't see: a mask shows it. */
+	/* The compiler makes it an OR, of whose bound verifiers up to 6.1 know nothing. */
 	asm volatile("" : "+r"(at));
 	step = scan->step[at & (SQLSCAN_TABLE - 1)];
 	/* Without a branch: verifiers go through all paths, for each character. */
