@@ -431,26 +431,4 @@ int BPF_KPROBE(pg_abort)
 
 /* ---- the clocks ---------------------------------------------------------------------------- */
 
-static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
-{
-}
-
-static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
-{
-	return TALLY_NONE;
-}
-
-static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
-{
-}
-
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
-{
-}
-
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
-{
-}
-
-#define SCHED_CAUSES false
-#include "lib/sched.bpf.h"
+#include "lib/quiet.bpf.h"

@@ -5,30 +5,8 @@
 
 #define MAX_ERRNO 4095 /* include/linux/err.h */
 
-static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
-{
-	call__left(clk);
-}
-
-static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
-{
-	return TALLY_NONE;
-}
-
-static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
-{
-}
-
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
-{
-}
-
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
-{
-}
-
-#define SCHED_CAUSES false
-#include "lib/sched.bpf.h"
+#define QUIET_LEFT call__left
+#include "lib/quiet.bpf.h"
 
 /* The clock of the current thread, or NULL if it is not watched. */
 static __always_inline struct clock *syscall__clock(struct task_struct *task, enum prog_id prog)

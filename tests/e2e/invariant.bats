@@ -4,11 +4,12 @@
 # /proc/PID/schedstat, on real workloads.
 
 load lib
+load postgres
 
 PER_SLICE=1000 # ns
 
 clean_up() {
-	[ -z "${PGDATA_PARENT:-}" ] || rm -rf "$PGDATA_PARENT"
+	stop_postgres
 }
 
 # The steal of all CPUs so far: what the hypervisor gave to others. In ns.
@@ -113,38 +114,14 @@ invariant() { # PID…
 
 # bats test_tags=once
 @test "on PostgreSQL with pgbench" {
-	local bin user as server status=0
+	local status=0
 
-	need setpriv
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-	[ -x "$bin/initdb" ] && [ -x "$bin/pgbench" ] || skip "PostgreSQL is not installed"
-	user=nobody
-	! id postgres >/dev/null 2>&1 || user=postgres
-	PGDATA_PARENT=$(mktemp -d /var/tmp/dwell-pg.XXXXXX)
-	chown "$user" "$PGDATA_PARENT"
-	as=(env -C "$PGDATA_PARENT" PATH="$bin:$PATH" PGHOST="$PGDATA_PARENT" PGUSER=test
-		PGDATABASE=postgres setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
-	timeout 60 "${as[@]}" initdb -D "$PGDATA_PARENT/data" -U test -A trust --no-sync \
-		>"$T/initdb" 2>&1 || fail_with "initdb:" "$T/initdb"
-	start "$T/postgres" "${as[@]}" postgres -D "$PGDATA_PARENT/data" -k "$PGDATA_PARENT" \
-		-c listen_addresses= -c logging_collector=off 2>"$T/pg.log"
-	server=$PID
-	for _ in {1..200}; do
-		! "${as[@]}" pg_isready -q || break
-		sleep 0.1
-	done
-	timeout 60 "${as[@]}" pgbench -q -i -s 1 >"$T/pgbench.init" 2>&1 ||
-		fail_with "pgbench:" "$T/pgbench.init"
-	start "$T/pgbench" "${as[@]}" pgbench -n -c 4 -j 2 -T 120
-	sleep 1
-	# shellcheck disable=SC2046 # lists
-	invariant $(pgrep -P "$server") "$PID" || status=$?
-	# however it went: what it holds outlives its processes, unless it ends by itself
-	kill -KILL -- "-$PID"
-	# shellcheck disable=SC2046
-	kill -CONT $(pgrep -P "$server")
-	kill -INT "$server"
-	await "$server" 20 || true
+	start_postgres
+	start_pgbench
+	# shellcheck disable=SC2046 # a list
+	invariant $(pgrep -P "$PG_SERVER") "$PGBENCH" || status=$?
+	stop_pgbench
+	stop_postgres
 	[ $status = 0 ]
 	check "$T/why.json" '([.rows[] | select(.comm == "postgres")] | length) as $n |
 		expect($n >= 4; "\($n) rows of postgres")'

@@ -27,6 +27,22 @@ start_postgres() {
 	fail_with "PostgreSQL does not start:" "$T/pg.log"
 }
 
+# Four clients at work on it, for longer than any test takes: $PGBENCH.
+start_pgbench() {
+	timeout 60 "${PG[@]}" pgbench -q -i -s 1 >"$T/pgbench.init" 2>&1 ||
+		fail_with "pgbench:" "$T/pgbench.init"
+	start "$T/pgbench" "${PG[@]}" pgbench -n -c 4 -j 2 -T 120
+	PGBENCH=$PID
+	sleep 1
+}
+
+# Their sessions go on, if a test has stopped them: the server waits for those.
+stop_pgbench() {
+	kill -KILL -- "-$PGBENCH"
+	# shellcheck disable=SC2046 # a list
+	kill -CONT $(pgrep -P "$PG_SERVER")
+}
+
 # However the test went: shared memory and files outlive a server that is killed.
 stop_postgres() {
 	[ -n "${PG_DIR:-}" ] || return 0

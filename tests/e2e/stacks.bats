@@ -4,6 +4,7 @@
 # what they cost.
 
 load lib
+load postgres
 
 ROUNDS=25
 
@@ -54,56 +55,20 @@ against_libdw() { # PID…
 			"no gzread in both processes")'
 }
 
-# A PostgreSQL of our own: $server, its directory in $PGDATA_PARENT, commands as its user by $as.
-start_postgres() {
-	local bin user
-
-	need setpriv
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-	if ! [ -x "$bin/initdb" ] || ! [ -x "$bin/pgbench" ]; then
-		skip "PostgreSQL is not installed"
-	fi
-	user=nobody
-	! id postgres >/dev/null 2>&1 || user=postgres
-	PGDATA_PARENT=$(mktemp -d /var/tmp/dwell-pg.XXXXXX)
-	chown "$user" "$PGDATA_PARENT"
-	as=(env -C "$PGDATA_PARENT" PATH="$bin:$PATH" PGHOST="$PGDATA_PARENT" PGUSER=test
-		PGDATABASE=postgres setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
-	timeout 60 "${as[@]}" initdb -D "$PGDATA_PARENT/data" -U test -A trust --no-sync \
-		>"$T/initdb" 2>&1 || fail_with "initdb:" "$T/initdb"
-	start "$T/postgres" "${as[@]}" postgres -D "$PGDATA_PARENT/data" -k "$PGDATA_PARENT" \
-		-c listen_addresses= -c logging_collector=off 2>"$T/pg.log"
-	server=$PID
-	for _ in {1..200}; do
-		! "${as[@]}" pg_isready -q || break
-		sleep 0.1
-	done
-	timeout 60 "${as[@]}" pgbench -q -i -s 1 >"$T/pgbench.init" 2>&1 ||
-		fail_with "pgbench:" "$T/pgbench.init"
-	start "$T/pgbench" "${as[@]}" pgbench -n -c 4 -j 2 -T 120
-	sleep 1
-}
-
 clean_up() {
-	[ -z "${PGDATA_PARENT:-}" ] || rm -rf "$PGDATA_PARENT"
-}
-
-stop_postgres() {
-	kill -KILL -- "-$PID"
-	# shellcheck disable=SC2046 # a list
-	kill -CONT $(pgrep -P "$server")
-	kill -INT "$server"
-	await "$server" 20 || true
+	stop_postgres
 }
 
 @test "PostgreSQL under pgbench: the same as libdw's, and nearly all stacks are whole" {
 	local backends status=0
 
 	start_postgres
-	mapfile -t backends < <(pgrep -f 'postgres: .* postgres \[local\]' -P "$server")
+	start_pgbench
+	mapfile -t backends < <(pgrep -f 'postgres: .* postgres \[local\]' -P "$PG_SERVER")
 	against_libdw "${backends[@]}" || status=1
 	dwell offcpu -u --json -d 3 -p "$(IFS=,; echo "${backends[*]}")" >"$T/whole.json" 2>"$T/whole.err" ||
 		status=1
+	stop_pgbench
 	stop_postgres
 	[ $status = 0 ]
 	check "$T/whole.json" '.summary.stacks as $s |
@@ -144,8 +109,10 @@ switch_ns() { # options…
 	local backends
 
 	start_postgres
-	mapfile -t backends < <(pgrep -P "$server")
+	start_pgbench
+	mapfile -t backends < <(pgrep -P "$PG_SERVER")
 	dwell offcpu -v -u -d 1 -p "$(IFS=,; echo "${backends[*]}")" >/dev/null 2>"$T/err" || true
+	stop_pgbench
 	stop_postgres
 	line=$(grep -E "unwind tables" "$T/err")
 	echo "# $line" >&3
