@@ -143,7 +143,7 @@ $(B)/gen/version.h: FORCE
 
 skels: $(SKELS)
 
-# Variant, directory of the sources, directory for the skeletons.
+# Variant, directory of the sources, directory for the skeletons, the command that prints one.
 define bpf_variant
 $(B)/$(2)/%.$(1).o: $(2)/%.bpf.c | $(B)/.checked
 	$$(call say,BPF,$$< ($(1)))
@@ -151,11 +151,12 @@ $(B)/$(2)/%.$(1).o: $(2)/%.bpf.c | $(B)/.checked
 
 $(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o
 	$$(call say,SKEL,$$@)
-	$$(Q)$(BPFTOOL) gen skeleton $$< name $$*_$(1) > $$@
+	$$(Q)$(4) > $$@
 endef
-$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,bpf,$(B)/skel)))
-$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,tests/bpf,$(B)/tests/bpf)))
-$(eval $(call bpf_variant,btf,tests/vm,$(B)/tests/vm))
+# dwell itself carries its objects packed: they are two thirds of it.
+$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,bpf,$(B)/skel,tools/gen-packed $$*_$v $$<)))
+$(foreach v,$(VARIANTS),$(eval $(call bpf_variant,$v,tests/bpf,$(B)/tests/bpf,$(BPFTOOL) gen skeleton $$< name $$*_$v)))
+$(eval $(call bpf_variant,btf,tests/vm,$(B)/tests/vm,$(BPFTOOL) gen skeleton $$< name $$*_btf))
 
 # Linking drops what the loader doesn't need: an object shrinks tenfold.
 $(B)/bpf/%.bpf.o: $(B)/bpf/%.o

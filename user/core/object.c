@@ -9,6 +9,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <zlib.h>
 
 #include "core/object.h"
 
@@ -69,19 +70,51 @@ bool object__has_map(const struct object *o, const char *name)
 	return bpf_object__find_map_by_name(o->obj, name) != NULL;
 }
 
+/* The ELF file in @packed, which gzip made: allocated. NULL if that cannot be. */
+static void *object__unpack(const void *packed, size_t n, size_t *size)
+{
+	const unsigned char *end = (const unsigned char *)packed + n;
+	/* RFC 1952: the last four bytes are the size, the lowest first */
+	size_t max = end[-4] | end[-3] << 8 | end[-2] << 16 | (size_t)end[-1] << 24;
+	z_stream z = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)n};
+	void *elf = malloc(max);
+
+	if (!elf || inflateInit2(&z, MAX_WBITS + 16)) {
+		free(elf);
+		return NULL;
+	}
+	z.next_out = elf;
+	z.avail_out = (uInt)max;
+	*size = inflate(&z, Z_FINISH) == Z_STREAM_END ? z.total_out : 0;
+	inflateEnd(&z);
+	return elf;
+}
+
+static struct bpf_object *object__open_packed(const struct tool_object *from, bool raw,
+					      const struct bpf_object_open_opts *opts)
+{
+	size_t packed_size = 0, size = 0;
+	const void *packed = raw ? from->raw(&packed_size) : from->btf(&packed_size);
+	void *elf = object__unpack(packed, packed_size, &size);
+	struct bpf_object *obj = NULL;
+
+	if (elf)
+		obj = bpf_object__open_mem(elf, size, opts); /* keeps nothing of it */
+	free(elf);
+	return obj;
+}
+
 /* Opens one variant and makes it what @config and @sizes say; nothing is in the kernel yet. */
 static enum dwell_exit object__open(struct object *o, const struct tool_object *from, bool raw,
 				    const char *btf, const struct config *config,
 				    const struct object_sizes *sizes, uint32_t ntargets)
 {
-	size_t size = 0;
-	const void *elf = raw ? from->raw(&size) : from->btf(&size);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = from->name, .btf_custom_path = btf);
 	struct bpf_program *prog;
 	int err;
 
 	o->raw = raw;
-	o->obj = bpf_object__open_mem(elf, size, &opts);
+	o->obj = object__open_packed(from, raw, &opts);
 	if (!o->obj)
 		return err__fail("the %s object cannot be opened: %s", from->name, strerror(errno));
 	err = bpf_map__set_initial_value(object__map(o, ".rodata.core"), config, sizeof(*config));
