@@ -35,6 +35,8 @@ CFLAGS ?= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 # A row of user/tools.def is TOOL(command, "BPF object"); several commands may share an object.
 TOOLS := $(shell sed -n 's/^TOOL.\([a-z0-9_]*\),.*/\1/p' user/tools.def 2>/dev/null)
 OBJECTS := $(sort $(shell sed -n 's/^TOOL.[^,]*, *"\([a-z0-9_]*\)".*/\1/p' user/tools.def 2>/dev/null))
+# bpf/OBJECT_PART.bpf.c is loaded beside OBJECT when it is needed: see tool_object.parts.
+OBJECTS += $(foreach o,$(OBJECTS),$(patsubst bpf/%.bpf.c,%,$(wildcard bpf/$o_*.bpf.c)))
 VARIANTS := btf raw
 
 LIB_SRC := $(wildcard user/base/*.c user/core/*.c)
@@ -149,7 +151,7 @@ $(B)/$(2)/%.$(1).o: $(2)/%.bpf.c | $(B)/.checked
 	$$(call say,BPF,$$< ($(1)))
 	$$(Q)$(CLANG) $(BPF_FLAGS) $(BPF_FLAGS_$(1)) -c -o $$@ $$<
 
-$(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o
+$(3)/%.$(1).skel.h: $(B)/$(2)/%.$(1).bpf.o tools/gen-packed
 	$$(call say,SKEL,$$@)
 	$$(Q)$(4) > $$@
 endef
@@ -196,11 +198,13 @@ $(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
 
 # What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) user/base/str.c
+FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) \
+	user/base/str.c user/base/xz.c
 $(FUZZ): $(FUZZ_SRC) | $(B)/.checked
 	$(call say,FUZZ,$<)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -std=gnu11 -D_GNU_SOURCE $(INCLUDES) -o $@ $(FUZZ_SRC) \
-		$(LIBS) 2>$@.log || echo '  clang has no libFuzzer: see $@.log'
+		$(LIBS) 2>$@.log || { grep -q clang_rt $@.log || { cat $@.log; exit 1; }; \
+		echo '  clang has no libFuzzer: see $@.log'; }
 
 # The objects as dwell loads them, but the verifier's words are read. See tests/vm/README.md.
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
@@ -229,7 +233,7 @@ $(B)/tools/check-vmlinux: tools/check-vmlinux.c | $(B)/.checked
 
 # ---- targets for people --------------------------------------------------------------------------
 
-.PHONY: demo check unit bpf-tests e2e vm bench bench-deps lint format check-vmlinux install clean help
+.PHONY: demo check unit bpf-tests e2e vm bench bench-query bench-deps lint format check-vmlinux install clean help
 
 # -j as it was asked for, or one job per CPU.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
@@ -270,6 +274,9 @@ vm:
 bench: all $(WORKLOADS) $(B)/tests/bench/measure
 	$(GIVE_BACK)
 	@tests/bench/run $(ROUNDS)
+
+bench-query: all $(B)/tests/workloads/empties
+	@tests/bench/query $(ROUNDS)
 
 bench-deps:
 	@tools/install-deps bench
@@ -313,6 +320,7 @@ help:
 	@echo 'sudo make e2e       whole commands on real workloads  } file'
 	@echo 'sudo make vm        the same on other kernels, in VMs } KERNEL=6.1: one'
 	@echo 'sudo make bench     dwell beside its peers            } QUESTION=, WORK=, ROUNDS='
+	@echo 'sudo make bench-query   what query costs pgbench      } ROUNDS='
 	@echo 'make lint           rules of the source tree          }'
 	@echo 'make format         clang-format on all C files'
 	@echo 'make check-vmlinux  vmlinux/ against the running kernel'

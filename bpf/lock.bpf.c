@@ -1,77 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* lock: waits for user-space and kernel locks, who had them, and what he did meanwhile. */
-#include "lib/holder.bpf.h"
-#include "lib/cause.bpf.h"
+#define HOLDERS_LAZY
+#define KMEMO_NONE
+#include "lib/lock.bpf.h"
 #include "lib/emit.bpf.h"
-#include "lib/klock.bpf.h"
 #include "lib/stack.bpf.h"
-#include "lock.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct lock_part_key);
-	__type(value, struct lock_part);
-} lock_parts SEC(".maps");
-
-static const struct lock_part lock_part_empty;
-
-/* futex(2) operations that wake; include/uapi/linux/futex.h */
-#define FUTEX_WAKE           1
-#define FUTEX_REQUEUE        3
-#define FUTEX_CMP_REQUEUE    4
-#define FUTEX_WAKE_OP        5
-#define FUTEX_UNLOCK_PI      7
-#define FUTEX_WAKE_BITSET    10
-#define FUTEX_CMP_REQUEUE_PI 12
-#define FUTEX_WAKES                                                                                \
-	(1U << FUTEX_WAKE | 1U << FUTEX_REQUEUE | 1U << FUTEX_CMP_REQUEUE | 1U << FUTEX_WAKE_OP |  \
-	 1U << FUTEX_UNLOCK_PI | 1U << FUTEX_WAKE_BITSET | 1U << FUTEX_CMP_REQUEUE_PI)
-#define SYS_FUTEX_WAKE    454 /* the same number everywhere; 6.7 */
-#define SYS_FUTEX_REQUEUE 456
-#define PF_EXITING        0x4
-
-/* ---- parts ---- */
-
-static __always_inline struct lock_part *part__get(u32 slot, u32 part, u64 id)
-{
-	struct lock_part_key key = {
-		.id = id,
-		.slot = slot,
-		.part = part,
-		.bank = config.banks > 1 ? window.epoch & 1 : 0,
-	};
-	struct lock_part *found = bpf_map_lookup_elem(&lock_parts, &key);
-
-	if (likely(found))
-		return found;
-	bpf_map_update_elem(&lock_parts, &key, &lock_part_empty, BPF_NOEXIST);
-	found = bpf_map_lookup_elem(&lock_parts, &key);
-	if (!found)
-		loss__count(LOSS_ROW_FULL);
-	return found;
-}
-
-#define PART(slot, part) ((u64)(part) << 32 | (slot))
-
-/*
- * Adds a wait to part @at, a PART(), with id @id. @comm0, @comm1: the thread's command name, or
- * 0. A global function of scalars, which the verifier looks at once and not once per caller.
- */
-__noinline int part__add(u64 at, u64 id, u64 ns, u64 comm0, u64 comm1)
-{
-	struct lock_part *p = part__get(at, at >> 32, id);
-
-	if (!p)
-		return 0;
-	__sync_fetch_and_add(&p->count, 1);
-	__sync_fetch_and_add(&p->ns, ns);
-	if (comm0) {
-		p->comm[0] = comm0;
-		p->comm[1] = comm1;
-	}
-	return 0;
-}
 
 /* What the wait in the scratch space has whatever rows are of: @slot is the row's. */
 __noinline int lock__charge(u32 slot, u64 ns)
@@ -80,180 +13,30 @@ __noinline int lock__charge(u32 slot, u64 ns)
 
 	if (!s)
 		return 0;
-	part__add(PART(slot, PART_WAITER), s->wait.tid, ns, s->wait.comm[0], s->wait.comm[1]);
-	if (s->wait.stack != STACK_NOT_SEEN)
-		part__add(PART(slot, PART_WAIT_STACK), s->wait.stack, ns, 0, 0);
-	if (slot != s->wait.slot)
-		part__add(PART(slot, PART_LOCK), s->wait.slot, ns, 0, 0);
+	part__add(PART(slot, PART_WAIT), PART_BY(s->wait.tid, s->wait.slot), s->wait.stack, ns,
+		  s->wait.weight);
 	return 0;
 }
 
-/*
- * @ns of the wait in the scratch space were @tid's. With --by holder its row is a tally of such
- * parts of waits. The slot that the part belongs to.
- */
-static __always_inline u32 lock__charge_holder(const struct holder_scratch *s, u32 tid, u64 ns,
-					       const u64 comm[2])
+/* With --by holder a row is a tally of such parts of waits. */
+static __always_inline u32 lock__holder_row(const struct holder_scratch *s, u32 tid, u64 ns)
 {
 	struct tally_key key = {
 		.row = s->row, .id = tid, .kind = CAUSE_TASK, .syscall = SYSCALL_NONE};
 	bool fresh = false;
-	u32 slot = s->slot;
-
-	if (config.lock_by == LOCK_BY_HOLDER) {
-		slot = tally__slot(&key, &fresh);
-		tally__add(slot, window.epoch, ns, ns);
-		lock__charge(slot, ns);
-	}
-	part__add(PART(slot, PART_HOLDER), tid, ns, comm[0], comm[1]);
-	return slot;
-}
-
-/*
- * What the holder did in its part of the wait, from the scratch space, to the part of row @slot: a
- * global function of scalars, which the verifier looks at once. @cause: slot of its last wait's
- * cause, which was a wait in @state.
- */
-__noinline int lock__charge_states(u32 slot, u32 tid, u32 cause, u32 state)
-{
-	struct lock_part *p = part__get(slot, PART_HOLDER, tid);
-	struct holder_scratch *s;
-	u64 doing, i = state & STATE_MASK;
-	u32 zero = 0;
-
-	s = bpf_map_lookup_elem(&holder_scratches, &zero);
-	if (!p || !s)
-		return 0;
-#pragma unroll
-	for (int k = 1; k < NR_STATES; k++)
-		__sync_fetch_and_add(&p->states[k], s->spent[k]);
-	barrier_var(i);
-	doing = s->spent[i & STATE_MASK];
-	if (doing && cause != TALLY_NONE)
-		part__add(PART(slot, PART_DOING), (u64)tid << 32 | cause, doing, 0, 0);
-	return 0;
-}
-
-/*
- * Hold @at of the lock has the wait in the scratch space from @from to @to. A global function of
- * scalars for the verifier's sake: it would go through all of it for each of the holds.
- */
-__noinline int lock__charge_hold(u64 row, u64 addr, u32 at, u64 from, u64 to)
-{
-	struct lock_key key = {.row = row, .addr = addr};
-	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
-	struct holder_scratch *s = holder__scratch();
-	struct lock_hold *hold;
-	bool whole;
 	u32 slot;
 
-	if (!log || !s)
-		return 0;
-	hold = lock_log__hold(log, at);
-	whole = from == hold->since;
-	slot = lock__charge_holder(s, hold->tid, to - from, hold->comm);
-	if (!(hold->states & HOLD_END))
-		return 0;
-	if (whole && (hold->states & HOLD_BEGIN))
-		hold__spent(s, hold->begin, hold->end);
-	else if (!whole && s->wait.snap_of == hold->tid)
-		hold__spent(s, s->wait.snap, hold->end);
-	else
-		return 0;
-	lock__charge_states(slot, hold->tid, hold->doing, hold->doing_state);
-	return 0;
-}
-
-/* Divides the wait from @since to @now among the holds that it overlaps. */
-static __noinline void lock__charge_holds(struct lock_log *log, u64 row, u64 addr, u64 since,
-					  u64 now)
-{
-	u32 at = log->at;
-	u64 end = now, from;
-
-	for (int i = 0; i < LOCK_HOLDS; i++, at--) {
-		struct lock_hold *hold = lock_log__hold(log, at);
-
-		if (!hold->since)
-			return;
-		if (hold->until && hold->until < end)
-			end = hold->until;
-		from = clock__later(hold->since, since);
-		if (from < end && hold->tid)
-			lock__charge_hold(row, addr, at & (LOCK_HOLDS - 1), from, end);
-		if (from == since)
-			return;
-		end = from;
-	}
+	if (config.lock_by != LOCK_BY_HOLDER)
+		return s->slot;
+	slot = tally__slot(&key, &fresh);
+	tally__add(slot, window.epoch, ns, ns);
+	lock__charge(slot, ns);
+	return slot;
 }
 
 /* ---- a wait begins ---- */
 
-/* The number that the lock has for its owner, in the waiter's PID namespace; 0: it has none. */
-static __always_inline u32 lock__owner_word(const struct clock_memo *m)
-{
-	u32 op = m->word >> WORD_FD_SHIFT, val = m->id2;
-
-	if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT && (val & 0x80000000))
-		return val & FUTEX_TID_MASK;
-	return (m->id2 >> 32) & FUTEX_TID_MASK;
-}
-
-/* The thread that has the lock: what the lock says, if it is a thread that can have it. */
-static __always_inline u32 lock__owner(struct clock *clk, struct task_struct *task)
-{
-	u32 op = clk->memo.word >> WORD_FD_SHIFT, word;
-	struct task_struct *owner;
-	struct thread_ref *ref;
-
-	if (clk->state == STATE_KLOCK) {
-		owner = klock__owner(clk->memo.id, clk->klock_flags);
-		return owner ? BPF_CORE_READ(owner, pid) : 0;
-	}
-	word = lock__owner_word(&clk->memo);
-	if (!word)
-		return 0;
-	ref = thread_ref__get(clk->wait.ns, word);
-	if (!ref || ref->tid == clk->wait.tid)
-		return 0;
-	if ((op & FUTEX_PRIVATE) && ref->tgid != FIELD(task, tgid))
-		return 0;
-	return ref->tid;
-}
-
-static __always_inline bool lock__is_futex(const struct clock *clk)
-{
-	u32 nr = clk->memo.word & 0xffff;
-
-	return nr < NR_SYSCALLS && config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_FUTEX;
-}
-
-static __always_inline u64 lock__log_row(const struct clock *clk)
-{
-	return clk->state == STATE_KLOCK ? 0 : clk->row;
-}
-
-static __noinline void lock__find_holder(struct clock *clk, struct task_struct *task, u64 now)
-{
-	struct lock_wait *w = &clk->wait;
-	struct lock_log *log;
-	struct lock_hold *hold;
-	struct holder_scratch *s;
-
-	w->holder = lock__owner(clk, task);
-	log = lock_log__take(lock__log_row(clk), w->addr, true);
-	if (!log)
-		return;
-	w->log = 1;
-	hold = lock_log__waits(log, w->holder, w->tid, now);
-	s = holder__read(hold->tid, now);
-	w->snap_of = s ? hold->tid : 0;
-	if (s)
-		hold__copy(w->snap, s->ns);
-	lock_log__give(log);
-}
-
-/* The slot of the row that a wait belongs to. */
+/* The slot of the row that a wait belongs to; @slot is its lock's. */
 static __always_inline u32 lock__slot(struct clock *clk, u64 stack, u32 state, u32 slot)
 {
 	struct tally_key key = {
@@ -262,14 +45,39 @@ static __always_inline u32 lock__slot(struct clock *clk, u64 stack, u32 state, u
 
 	if (config.lock_by == LOCK_BY_HOLDER)
 		return TALLY_NONE;
-	return config.lock_by == LOCK_BY_CALLER ? tally__slot(&key, &fresh) : slot;
+	if (config.lock_by != LOCK_BY_CALLER) {
+		if (state != STATE_SYNC || stack == STACK_NOT_SEEN)
+			return slot;
+		key.id = clk->wait.addr;
+		key.id2 = slot;
+		key.aux = stack >> 32;
+	}
+	return tally__slot(&key, &fresh);
 }
 
-static __always_inline bool lock__wanted(u32 state)
+/* The same of a sleep, which mostly is like the one before. */
+static __always_inline u32 lock__place(struct clock *clk)
 {
-	return (state == STATE_LOCK && (config.lock_what & LOCK_USER)) ||
-	       (state == STATE_KLOCK && (config.lock_what & LOCK_KERNEL)) ||
-	       (state == STATE_SYNC && (config.lock_what & LOCK_EVENTS));
+	struct lock_wait *w = &clk->wait;
+
+	if (w->placed.stack == w->stack && w->placed.addr == w->addr && w->placed.slot == w->slot)
+		return w->placed.row_slot;
+	w->placed.stack = w->stack;
+	w->placed.addr = w->addr;
+	w->placed.slot = w->slot;
+	w->placed.row_slot = lock__slot(clk, w->stack, clk->state, w->slot);
+	/* There may be room the next time. */
+	if (w->placed.row_slot == TALLY_NONE)
+		w->placed.addr = 0;
+	return w->placed.row_slot;
+}
+
+/* Words that other runtimes and servers make their locks of look like any others. */
+static __always_inline bool lock__takes(struct clock *clk)
+{
+	if (likely(!lock__wanted(clk->state)))
+		return false;
+	return clk->state != STATE_SYNC || (config.lock_what & LOCK_EVENTS) || lock__is_futex(clk);
 }
 
 static __always_inline u64 lock__stack(void *ctx, bool kernel)
@@ -283,24 +91,31 @@ static __always_inline u64 lock__stack(void *ctx, bool kernel)
 	return user << 32 | in;
 }
 
+/* How many waits the stack of this one stands for. Rows by stack, and words that only it tells… */
+static __always_inline u32 lock__weight(struct clock *clk)
+{
+	if (config.lock_by == LOCK_BY_CALLER || clk->state == STATE_SYNC)
+		return 1; /* …need each. */
+	return part__weight(clk->wait.waited, clk->memo.slot);
+}
+
 static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
 {
 	struct lock_wait *w = &clk->wait;
+	u32 weight;
 
 	w->addr = 0;
 	compat__comm(task, w->comm);
-	if (likely(!lock__wanted(clk->state)))
+	holder__blocks(clk);
+	if (!lock__takes(clk))
 		return;
-	w->addr = clk->memo.id ?: 1;
-	w->since = clk->since;
-	w->slot = clk->memo.slot;
-	w->holder = w->log = w->snap_of = 0;
-	w->stack = lock__stack(ctx, clk->state == STATE_KLOCK);
+	weight = lock__weight(clk);
+	lock__begins(clk, weight ? lock__stack(ctx, clk->state == STATE_KLOCK) : STACK_NOT_SEEN,
+		     weight);
 	if (config.user_stacks)
 		emit__seen(clk, task);
-	clk->slot = lock__slot(clk, w->stack, clk->state, clk->memo.slot);
-	if (clk->state == STATE_KLOCK || (clk->state == STATE_LOCK && lock__is_futex(clk)))
-		lock__find_holder(clk, task, clk->since);
+	clk->slot = lock__place(clk);
+	lock__find_holder(clk, task, clk->since);
 }
 
 /* What it waited for before anybody looked; not where, nor who had it. */
@@ -308,7 +123,8 @@ static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 {
 	struct lock_wait *w = &clk->wait;
 
-	if (!lock__wanted(state))
+	/* Without a stack it can't be told what kind of a word it is. */
+	if (!lock__wanted(state) || (state == STATE_SYNC && !(config.lock_what & LOCK_EVENTS)))
 		return TALLY_NONE;
 	w->addr = clk->memo.id ?: 1;
 	w->since = bpf_ktime_get_ns();
@@ -319,66 +135,35 @@ static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 
 /* ---- and ends ---- */
 
-/* Is @task letting go of a futex, or of all that it has? */
-static __always_inline bool lock__wakes_futex(struct task_struct *task)
+/* Where the current thread lets go of what @clk's waits for. */
+static __always_inline void lock__released(void *ctx, struct clock *clk, u32 by, u64 ns)
 {
-	struct syscall_regs regs;
+	struct clock *own = clock__get(compat__current());
+	u32 weight = own ? part__weight(own->wait.let_go, clk->wait.slot) : 1;
 
-	if (FIELD(task, flags) & PF_EXITING)
-		return true;
-	if (FIELD(task, flags) & PF_KTHREAD)
-		return false;
-	compat__syscall(task, &regs);
-	if (regs.nr == SYS_FUTEX_WAKE || regs.nr == SYS_FUTEX_REQUEUE)
-		return true;
-	if ((u64)regs.nr >= NR_SYSCALLS ||
-	    config.syscall_class[regs.nr & (NR_SYSCALLS - 1)] != CLASS_FUTEX)
-		return false;
-	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
+	if (weight)
+		part__add(PART(clk->slot, PART_RELEASE), PART_BY(by, 0),
+			  lock__stack(ctx, clk->state == STATE_KLOCK), ns, weight);
 }
 
-/* The thread of @clk is woken by @waker, the current thread. */
-static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task_struct *waker,
-				       u64 now)
+static __always_inline void lock__ended(void *ctx, struct clock *clk, u32 by, u64 ns)
 {
-	u64 since = clock__later(clk->wait.since, window.run_start);
-	u64 ns = clock__span(since, now), comm[2];
-	struct holder_scratch *s = holder__scratch();
-	struct lock_log *log = NULL;
-	u32 by = FIELD(waker, pid);
-	bool released, counts = ns >= config.min_ns;
-
-	if (!s || !window.epoch || window.epoch > window.last)
+	if (config.lock_by == LOCK_BY_HOLDER)
 		return;
-	s->wait = clk->wait;
-	s->row = clk->row;
-	s->slot = clk->slot;
-	/* A time-out or a signal wakes too, in whatever context. */
-	released = by && by != clk->wait.tid && (!lock__is_futex(clk) || lock__wakes_futex(waker));
-	if (counts && config.lock_by != LOCK_BY_HOLDER) {
-		lock__charge(clk->slot, ns);
-		if (released)
-			part__add(PART(clk->slot, PART_RELEASE_STACK),
-				  lock__stack(ctx, clk->state == STATE_KLOCK), ns, 0, 0);
-		else
-			part__add(PART(clk->slot, PART_UNRELEASED), 0, ns, 0, 0);
-	}
-	if (clk->wait.log)
-		log = lock_log__take(lock__log_row(clk), clk->wait.addr, false);
-	if (log) {
-		if (released)
-			lock_log__released(log, by, clk->wait.tid, clk->wait.since, now);
-		if (counts)
-			lock__charge_holds(log, lock__log_row(clk), clk->wait.addr, since, now);
-		lock_log__give(log);
-	} else if (released && counts) {
-		compat__comm(waker, comm);
-		lock__charge_holder(s, by, ns, comm);
-	}
+	lock__charge(clk->slot, ns);
+	if (by)
+		lock__released(ctx, clk, by, ns);
+	else
+		part__add(PART(clk->slot, PART_UNRELEASED), 0, 0, ns, 0);
 }
 
 static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
 {
+	if (lock__slipped(clk, seg) && config.lock_by != LOCK_BY_HOLDER)
+		lock__charge(seg->slot, seg->total);
+	/* It likely has the lock from now on, and waits for it again. Kernel locks are many. */
+	if (clk->wait.addr && seg->state != STATE_KLOCK)
+		clk->wait.hot_until = clk->since + HOLDER_LINGER_NS;
 	clk->wait.addr = 0;
 	if (seg->total >= config.min_ns)
 		tally__add(seg->slot, seg->epoch, seg->inside, seg->total);
@@ -389,10 +174,6 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 	/* A wake-up that was not seen: the wait ends here. */
 	if (clk->wait.addr)
 		sched__woken(clk, seg);
-}
-
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
-{
 }
 
 /* ---- spinning for a kernel lock ---- */
@@ -414,7 +195,7 @@ static __always_inline void sched__died(struct clock *clk, struct task_struct *t
 
 #define SCHED_CONTENTION
 #define SCHED_CAUSES true
-#include "lib/sched.bpf.h"
+#include "lib/lazy.bpf.h"
 
 static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 stack, u32 flags)
 {
@@ -439,20 +220,15 @@ static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 st
 	if (slot == TALLY_NONE)
 		return; /* --by holder: a spinlock has none that could be told */
 	tally__add(slot, epoch, inside, total);
-	part__add(PART(slot, PART_WAITER), clk->wait.tid, total, clk->wait.comm[0],
-		  clk->wait.comm[1]);
-	if (stack != STACK_NOT_SEEN)
-		part__add(PART(slot, PART_WAIT_STACK), stack, total, 0, 0);
-	if (slot != of)
-		part__add(PART(slot, PART_LOCK), of, total, 0, 0);
+	part__add(PART(slot, PART_WAIT), PART_BY(clk->wait.tid, of), stack, total,
+		  stack == STACK_NOT_SEEN ? 0 : 1);
 }
 
-#define SPIN_STACKS 8 /* one of so many, since a stack costs more than most spins */
-
+/* One of some, since a stack costs more than most spins. */
 static __always_inline u64 lock__spin_stack(void *ctx)
 {
 	if (!config.kernel_stacks ||
-	    (config.lock_by != LOCK_BY_CALLER && bpf_get_prandom_u32() & (SPIN_STACKS - 1)))
+	    (config.lock_by != LOCK_BY_CALLER && bpf_get_prandom_u32() & (LOCK_SAMPLE - 1)))
 		return STACK_NOT_SEEN;
 	return (u64)STACK_NONE << 32 | stack__id(ctx, 0);
 }
@@ -464,11 +240,13 @@ static __always_inline void sched__contends(void *ctx, struct clock *clk, struct
 	struct lock_wait *w = &clk->wait;
 	u64 i = w->spins;
 
-	if (!(config.lock_what & LOCK_KERNEL) || clk->state != STATE_CPU)
+	if (!(config.lock_what & LOCK_KERNEL) || (clk->state != STATE_CPU && !clk->wait.cold))
 		return;
 	sched__contended(clk, lock);
-	if (!(flags & LCB_F_SPIN))
+	if (!(flags & LCB_F_SPIN)) {
+		hot__set(clk->wait.tid);
 		return;
+	}
 	i = w->spins & 1;
 	barrier_var(i);
 	i &= 1;
@@ -490,63 +268,4 @@ static __always_inline void sched__contended(struct clock *clk, u64 lock)
 		lock__spun(clk, lock, w->spin[i].since, w->spin[i].stack, w->spin[i].flags);
 		return;
 	}
-}
-
-/* In the context of who wakes, unlike sched_wakeup. */
-SEC_TP("sched_waking")
-int BPF_PROG(on_waking, struct task_struct *task)
-{
-	struct task_struct *waker = (void *)bpf_get_current_task();
-	struct clock *clk;
-
-	sched__event(PROG_WAKEUP);
-	if (!filter__maybe(task))
-		return 0;
-	clk = clock__get(task);
-	if (!clk || !clk->wait.addr || clk->state == STATE_CPU || clk->state == STATE_RUNQ ||
-	    clk->state == STATE_PREEMPT || clk->state == STATE_NONE)
-		return 0;
-#ifndef DWELL_RAW
-	waker = bpf_get_current_task_btf();
-#endif
-	lock__ends(ctx, clk, waker, bpf_ktime_get_ns());
-	return 0;
-}
-
-/* Who has the lock that a thread waits for, now that it may have changed hands. */
-static __always_inline u32 lock__holder_now(struct clock *clk)
-{
-	struct lock_key key = {.row = lock__log_row(clk), .addr = clk->wait.addr};
-	struct lock_log *log = clk->wait.log ? bpf_map_lookup_elem(&lock_logs, &key) : NULL;
-	struct lock_hold *hold;
-
-	if (!log)
-		return clk->wait.holder;
-	hold = lock_log__hold(log, log->at);
-	return hold->until ? 0 : hold->tid;
-}
-
-/* After the last epoch: who waits now, for what, and who has it. */
-SEC("iter/task")
-int waiting(struct bpf_iter__task *ctx)
-{
-	struct task_struct *task = ctx->task;
-	struct lock_waiting rec = {};
-	struct clock *clk;
-
-	if (!task)
-		return 0;
-	clk = clock__get(task);
-	if (!clk || !clk->row || !clk->wait.addr || !lock__wanted(clk->state))
-		return 0;
-	rec.addr = clk->wait.addr;
-	rec.ns = clock__span(clock__later(clk->wait.since, window.run_start), bpf_ktime_get_ns());
-	rec.stack = clk->wait.stack;
-	rec.tid = FIELD(task, pid);
-	rec.tgid = FIELD(task, tgid);
-	rec.holder = lock__holder_now(clk);
-	rec.slot = clk->wait.slot;
-	bpf_core_read(&rec.comm, sizeof(rec.comm), &task->comm);
-	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
-	return 0;
 }

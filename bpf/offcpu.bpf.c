@@ -17,10 +17,21 @@ static __always_inline u32 offcpu__slot(struct clock *clk, u32 state)
 	return tally__slot(&key, &fresh);
 }
 
+/* What decides which code of the kernel has left the CPU, as far as it can be told. */
+static __always_inline u64 offcpu__key(const struct clock *clk)
+{
+	/* Read once more: or in one case the verifier goes on with this one number. */
+	u64 state = *(volatile u32 *)&clk->state;
+
+	if (clk->state == STATE_PREEMPT)
+		return state;
+	return clk->memo.word ^ state << 48;
+}
+
 /* The tracepoint is before the switch: the stack in use is still that of the thread that leaves. */
 static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
 {
-	clk->stack = stack__ids(ctx);
+	clk->stack = stack__ids(ctx, offcpu__key(clk));
 	if (config.user_stacks)
 		emit__seen(clk, task);
 	clk->slot = offcpu__slot(clk, clk->state);

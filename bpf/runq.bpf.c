@@ -1,18 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* runq: how long threads wait for a CPU after a wake-up or a preemption, and who had it. */
-#include "lib/cause.bpf.h"
+#include "lib/compat.bpf.h"
+#include "thread.h"
+
+struct runq_slots {
+	u64 row; /* whose they are */
+	u32 slot[2];
+};
+
+/* A thread's tallies of waits after a wake-up and a preemption: it needs them all the time. */
+#define CLOCK_EXTRA                                                                                \
+	u64 ran; /* ns that it had run where its wait began */                                     \
+	struct runq_slots slots;                                                                   \
+	u64 early[THREAD_EARLY]; /* thread_rec.early */                                            \
+	u32 earlies;             /* of them in use */
+#define CLOCK_EARLY
+#define CLOCK_QUEUED
+#include "lib/clock.bpf.h"
 #include "lib/culprit.bpf.h"
 
-static __always_inline u32 runq__slot(struct clock *clk, u32 state)
+static __always_inline u32 runq__find(u64 row, u32 state)
 {
-	struct tally_key key = {
-		.row = tally__cpu_row(clk->row),
-		.state = state,
-		.syscall = SYSCALL_NONE,
-	};
+	struct tally_key key = {.row = row, .state = state, .syscall = SYSCALL_NONE};
 	bool fresh = false;
 
 	return tally__slot(&key, &fresh);
+}
+
+static __always_inline u32 runq__slot(struct clock *clk, u32 state)
+{
+	u64 row = tally__cpu_row(clk->row), preempted = state == STATE_PREEMPT;
+	struct runq_slots *slots = &clk->slots;
+
+	if (unlikely(slots->row != row)) {
+		slots->slot[0] = slots->slot[1] = TALLY_NONE;
+		slots->row = row;
+	}
+	if (unlikely(slots->slot[preempted] == TALLY_NONE))
+		slots->slot[preempted] = runq__find(row, state);
+	return slots->slot[preempted];
+}
+
+/*
+ * A thread's first waits stay in its clock and go with its account: most threads of a machine that
+ * starts many never wait more often, and a tally of their own takes longer than all else together.
+ * Not where a row is of many processes and has its tallies, nor with intervals, whose accounts are
+ * of a part of a wait.
+ */
+static __always_inline bool runq__is_early(const struct clock *clk)
+{
+	return config.banks == 1 && (config.by == BY_PROCESS || config.by == BY_THREAD) &&
+	       !clk->slots.row;
+}
+
+/* A wait of which this is true ended; once there is no room for one, all get tallies. */
+static __noinline int runq__early(struct clock *clk, const struct segment *seg)
+{
+	u64 n = clk->earlies;
+
+	if (!seg->epoch || seg->epoch > window.last)
+		return 0;
+	if (n < THREAD_EARLY) {
+		clk->early[n & (THREAD_EARLY - 1)] = EARLY_WAIT(seg->total, seg->state);
+		clk->earlies = n + 1;
+		return 0;
+	}
+	for (int i = 0; i < THREAD_EARLY; i++) {
+		u64 wait = clk->early[i], ns = EARLY_WAIT_NS(wait);
+
+		clk->early[i] = 0;
+		tally__add(runq__slot(clk, EARLY_WAIT_STATE(wait)), seg->epoch, ns, ns);
+	}
+	tally__add(runq__slot(clk, seg->state), seg->epoch, seg->inside, seg->total);
+	return 0;
 }
 
 /* Known from its begin on, so that its part before a cut is not lost; by CPU, only at its end. */
@@ -20,6 +80,8 @@ static __always_inline u32 runq__begins(struct clock *clk, u32 state)
 {
 	if (config.by == BY_CPU || (state != STATE_RUNQ && state != STATE_PREEMPT))
 		return TALLY_NONE;
+	if (runq__is_early(clk))
+		return TALLY_EARLY(state);
 	return runq__slot(clk, state);
 }
 
@@ -45,8 +107,12 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 
 	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) || seg->total < config.min_ns)
 		return;
-	slot = seg->slot == TALLY_NONE ? runq__slot(clk, seg->state) : seg->slot;
-	tally__add(slot, seg->epoch, seg->inside, seg->total);
+	if (runq__is_early(clk)) {
+		runq__early(clk, seg);
+	} else {
+		slot = seg->slot == TALLY_NONE ? runq__slot(clk, seg->state) : seg->slot;
+		tally__add(slot, seg->epoch, seg->inside, seg->total);
+	}
 	if (log)
 		culprit__charge(clk, log, seg, now);
 }
@@ -59,5 +125,6 @@ static __always_inline void sched__switched(struct task_struct *next, u64 now)
 		culprit__ran(log, next, now);
 }
 
+#define SCHED_QUEUED
 #define SCHED_CAUSES false
 #include "lib/sched.bpf.h"

@@ -5,22 +5,8 @@
 
 #define MAX_ERRNO 4095 /* include/linux/err.h */
 
-#define QUIET_LEFT call__left
+#define QUIET_LEFT(ctx, clk) call__left(clk)
 #include "lib/quiet.bpf.h"
-
-/* The clock of the current thread, or NULL if it is not watched. */
-static __always_inline struct clock *syscall__clock(struct task_struct *task, enum prog_id prog)
-{
-	struct clock *clk;
-
-	if (!filter__maybe(task))
-		return NULL;
-	clk = clock__get(task);
-	if (!clk || clk->state == STATE_NONE)
-		return NULL;
-	sched__event(prog);
-	return clk;
-}
 
 /* A thread mostly makes the call that it made last. */
 static __always_inline u32 syscall__slot(struct clock *clk, u32 nr, u32 error)
@@ -42,7 +28,7 @@ SEC_TP("sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = compat__current();
-	struct clock *clk = syscall__clock(task, PROG_CALL_BEGIN);
+	struct clock *clk = quiet__clock(task, PROG_CALL_BEGIN);
 
 	if (clk)
 		call__begin(clk, task, nr);
@@ -53,7 +39,7 @@ SEC_TP("sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = compat__current();
-	struct clock *clk = syscall__clock(task, PROG_CALL_END);
+	struct clock *clk = quiet__clock(task, PROG_CALL_END);
 	u32 epoch = window.epoch, error = 0;
 	struct span_result span;
 

@@ -9,19 +9,19 @@
  */
 #define DWELL_CAUSES(X)                                                                            \
 	X(CAUSE_SYSCALL, "syscall", "")                                                            \
-	X(CAUSE_FILE, "file", "inode, device; name: path")                                         \
+	X(CAUSE_FILE, "file", "inode, device | generation << 32; name: path")                      \
 	X(CAUSE_IN4, "socket", "IPv4 address, -, ports: see SOCK_*")                               \
 	X(CAUSE_IN6, "socket", "IPv6 address in id and id2, ports")                                \
 	X(CAUSE_UNIX, "socket", "an address's or inode's identity; name: path")                    \
 	X(CAUSE_SOCK, "socket", "other families: inode, -, family")                                \
-	X(CAUSE_PIPE, "pipe", "inode, device; name: path of a FIFO")                               \
-	X(CAUSE_TTY, "tty", "inode, device; name: path")                                           \
+	X(CAUSE_PIPE, "pipe", "as file; name: path of a FIFO")                                     \
+	X(CAUSE_TTY, "tty", "as file")                                                             \
 	X(CAUSE_ANON, "anon", "file operations; name: [eventfd]…")                                 \
 	X(CAUSE_MUTEX, "mutex", "user address, holder's TID in its PID namespace (0: unknown)")    \
 	X(CAUSE_PI, "pi", "as mutex")                                                              \
 	X(CAUSE_ROBUST, "robust", "as mutex")                                                      \
 	X(CAUSE_RWLOCK, "rwlock", "as mutex; the holder is a writer")                              \
-	X(CAUSE_FLOCK, "flock", "inode, device; name: path")                                       \
+	X(CAUSE_FLOCK, "flock", "inode, device | generation << 32; name: path")                    \
 	X(CAUSE_COND, "cond", "user address: condition variable")                                  \
 	X(CAUSE_JOIN, "join", "-: a thread is waited for once")                                    \
 	X(CAUSE_FUTEX, "futex", "user address: once, or a word of the program's own")              \
@@ -36,7 +36,8 @@
 	X(CAUSE_KTHREAD, "kthread", "")                                                            \
 	X(CAUSE_TASK, "task", "TGID that had the CPU; name: its command")                          \
 	X(CAUSE_SEM, "sem", "user address: semaphore")                                             \
-	X(CAUSE_BARRIER, "barrier", "user address")
+	X(CAUSE_BARRIER, "barrier", "user address")                                                \
+	X(CAUSE_PATH, "file", "hash of a path and where it begins, or 0; name: the path")
 
 enum cause_kind {
 	CAUSE_NONE = 0,
@@ -49,20 +50,23 @@ enum cause_kind {
 /* How a blocked system call is sorted; filled per architecture by user space (core/syscalls.c). */
 enum syscall_class {
 	CLASS_OTHER = 0,
-	CLASS_FD,         /* first argument is a descriptor: its inode tells */
-	CLASS_PATH,       /* works on a path (opening a FIFO included), or on a whole file system */
-	CLASS_FUTEX,      /* futex(uaddr, op, val, …) */
-	CLASS_FUTEX_WAIT, /* futex_wait(uaddr, val, …), futex_waitv() */
-	CLASS_FLOCK,      /* flock(fd, …) */
-	CLASS_FCNTL,      /* fcntl(fd, cmd, …): a lock if cmd waits for one */
-	CLASS_IPC,        /* System V semaphores */
-	CLASS_QUEUE,      /* System V and POSIX message queues */
-	CLASS_CHILD,      /* wait4, waitid, vfork */
-	CLASS_POLL,       /* idle */
-	CLASS_POLL_NFDS,  /* idle; a sleep if the second argument is 0 */
-	CLASS_SELECT,     /* idle; a sleep if the first argument is 0 */
-	CLASS_URING,      /* idle even in iowait (8a796565cec3 set it for io_uring's waits) */
-	CLASS_SIGNAL,     /* idle until a signal comes */
+	CLASS_FD,          /* first argument is a descriptor: its inode tells */
+	CLASS_PATH,        /* first argument is a path (opening a FIFO included) */
+	CLASS_PATH_AT,     /* first argument is a directory's descriptor, the second a path */
+	CLASS_FS,          /* works on a file system, but which path is not among these */
+	CLASS_FUTEX,       /* futex(uaddr, op, val, …) */
+	CLASS_FUTEX_WAIT,  /* futex_wait(uaddr, val, …) */
+	CLASS_FUTEX_WAITV, /* futex_waitv(waiters, …) */
+	CLASS_FLOCK,       /* flock(fd, …) */
+	CLASS_FCNTL,       /* fcntl(fd, cmd, …): a lock if cmd waits for one */
+	CLASS_IPC,         /* System V semaphores */
+	CLASS_QUEUE,       /* System V and POSIX message queues */
+	CLASS_CHILD,       /* wait4, waitid, vfork */
+	CLASS_POLL,        /* idle */
+	CLASS_POLL_NFDS,   /* idle; a sleep if the second argument is 0 */
+	CLASS_SELECT,      /* idle; a sleep if the first argument is 0 */
+	CLASS_URING,       /* idle even in iowait (8a796565cec3 set it for io_uring's waits) */
+	CLASS_SIGNAL,      /* idle until a signal comes */
 	CLASS_SLEEP,
 };
 

@@ -31,14 +31,26 @@ enum group_by {
 	BY_COMM,
 	BY_CGROUP,
 	BY_CPU,
-	BY_ALL, /* one row, whoever it is */
+	BY_ALL,  /* one row, whoever it is; so is what follows, for threads */
+	BY_FILE, /* file, io: what is read or written */
+	BY_OP,
+	BY_MOUNT,
 };
 
-/* What the command lock looks at. */
+/* Are stacks that have not changed since the thread's last one walked again? */
+enum memo_use {
+	MEMO_OFF,
+	MEMO_ON,
+	MEMO_CHECK, /* yes, and what was remembered is held against it */
+};
+
+/* What is found out about locks. */
 enum lock_what {
 	LOCK_USER = 1,
 	LOCK_KERNEL = 2,
-	LOCK_EVENTS = 4, /* condition variables, semaphores, barriers, joins too */
+	LOCK_EVENTS = 4,    /* condition variables, semaphores, barriers, joins too */
+	LOCK_BY_STACK = 16, /* words that may be locks: user space tells by who waits for them */
+	LOCK_CAUSES = 8,    /* holders only, and only once window.holders is set: for why */
 };
 
 enum lock_by {
@@ -56,23 +68,47 @@ struct config {
 	__u64 comm[2];
 	__u64 cgroup_id;
 	__u32 cgroup_level;
-	__u32 slots;  /* tallies per bank */
-	__u64 min_ns; /* shorter waits are not tallied (states stay whole) */
-	__u8 banks;   /* 2 with intervals, else 1 */
-	__u8 follow;  /* children of watched processes are watched */
+	__u32 slots;   /* tallies per bank */
+	__u64 db_name; /* query: config__name_hash() of the database and… */
+	__u64 db_user; /* …of the user whose sessions are measured; 0: of any */
+	__u64 min_ns;  /* shorter waits are not tallied (states stay whole) */
+	__u8 banks;    /* 2 with intervals, else 1 */
+	__u8 follow;   /* children of watched processes are watched */
 	__u8 kthreads;
 	__u8 user_stacks;
 	__u8 kernel_stacks;
 	__u8 switch_has_state; /* sched_switch hands over prev_state (fa2c3254d7cf, 5.18) */
 	__u8 stack_padding;    /* bytes above the saved registers on a kernel stack */
 	__u8 frame_pointers;   /* user stacks by frame pointers only */
+	__u8 memo;             /* enum memo_use */
 	__u8 addresses;        /* user stacks keep the place in an interrupted function */
 	__u8 lock_what;        /* enum lock_what */
 	__u8 lock_by;          /* enum lock_by: what the command lock has a row for */
 	__u8 request_arg; /* block_rq_issue's request comes second (a54895fa057c, 5.11: first) */
+	__u8 uring_cqe;   /* io_uring_complete hands over the queue's entry: by its arguments */
 	__u8 lazy;        /* clocks are made by the command's own programs, as they see threads */
+	__u8 merge_arg;   /* the bio of block_bio_backmerge comes third, of block_getrq second
+			  (e8a676d61c07, 5.11: first) */
+	__u8 bio_arg;     /* the bio of block_bio_queue comes second (the same commit) */
+	__u8 io_bios;     /* devices without requests are looked at, too */
+	__u64 io_ops;     /* operations of requests to look at, 1 << REQ_OP_*; 0: all */
+	__u64 io_first;   /* of these, those from this sector on and… */
+	__u64 io_end;     /* …before this one; 0: wherever */
+	__u32 io_dev;     /* as in struct request_rec; 0: all */
+	__u32 io_mask;    /* entries of the map `requests` less 1; a power of two less 1 */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
+
+/* io: is it told, by a program more, who a flush that the kernel makes is for? */
+#define CONFIG_ASKERS(c) ((c)->by != BY_ALL || (c)->filter || (c)->min_ns)
+
+/* A name, character by character, from CONFIG_NAME_SEED on; never 0 at its end. */
+#define CONFIG_NAME_SEED 0xcbf29ce484222325ULL
+
+static inline __attribute__((always_inline)) __u64 config__name_hash(__u64 hash, __u8 c)
+{
+	return ((hash ^ c) * 0x100000001b3ULL) | 1ULL << 63;
+}
 
 /*
  * The run is cut into epochs. Epoch e covers [start[e & 3], start[(e + 1) & 3]); epoch 0 is
@@ -83,7 +119,11 @@ struct window {
 	__u64 start[4];  /* CLOCK_MONOTONIC ns */
 	__u64 run_start; /* start of epoch 1 */
 	__u32 epoch;
-	__u32 last; /* nothing is tallied in later epochs */
+	__u32 last;    /* nothing is tallied in later epochs */
+	__u64 slow_ns; /* io: requests that took as long are told of one by one */
+	/* 1: who has locks is followed; with LOCK_CAUSES from the first long wait for one on. */
+	__u32 holders;
+	__u32 runtimes; /* lock: processes that came into the map of that name */
 };
 
 /* Programs, in the order of the counters in cpu_stat. */

@@ -15,6 +15,14 @@ struct cpu_stat {
 	__u64 loss[NR_LOSSES];
 	__u64 ending; /* threads with a clock that began to exit… */
 	__u64 ended;  /* …and those of them that left their CPU for good */
+	/* User stacks that were walked by tables, that were not since they had not changed… */
+	__u64 walked;
+	__u64 recalled;
+	__u64 misremembered; /* …and, with MEMO_CHECK, that had: a fault of dwell */
+	/* The same of kernel stacks, which the kernel walks. */
+	__u64 kernel_walked;
+	__u64 kernel_recalled;
+	__u64 kernel_misremembered;
 };
 
 #endif

@@ -18,7 +18,8 @@
 	X(LOSS_MISSED, "missed", "events that the kernel did not hand over")                       \
 	X(LOSS_ROW_FULL, "row_full", "rows not kept (--max-entries)")                              \
 	X(LOSS_HOLDER, "holder", "waits whose holder could not be followed")                       \
-	X(LOSS_REQUEST, "request", "block requests not followed (--max-entries)")
+	X(LOSS_REQUEST, "request", "block requests not followed (--max-entries)")                  \
+	X(LOSS_SLOW, "slow", "slow requests and statements not listed one by one")
 
 enum loss_reason {
 #define X(id, ...) id,

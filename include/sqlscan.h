@@ -30,7 +30,9 @@ enum sqlscan_class {
 	SC_BACKSLASH,
 	SC_PLUS,
 	SC_DOT,
-	SC_NR = 16,
+	SC_BACKTICK,
+	SC_HASH,
+	SC_NR = 32,
 };
 
 enum sqlscan_state {
@@ -43,20 +45,24 @@ enum sqlscan_state {
 	SS_DASH,
 	SS_SLASH,
 	SS_DOLLAR,
+	SS_DASHES, /* -- where a blank must follow for a comment */
 	SS_LINE,   /* -- … */
 	SS_BLOCK,  /* a comment as this one */
 	SS_STAR,   /* a star inside it */
 	SS_STRING, /* '…' */
 	SS_ESTRING,
 	SS_ESCAPE,
-	SS_NAME, /* "…" */
-	SS_NR = 16,
+	SS_NAME,    /* "…" */
+	SS_DSTRING, /* "…" where it is a string with escapes */
+	SS_DESCAPE,
+	SS_TICKED, /* `…` */
+	SS_NR = 32,
 };
 
 /* A transition: the next state, what goes into the hash, and whether the character does. */
-#define SQLSCAN_NEXT  0x000f
-#define SQLSCAN_CHAR  0x0010 /* the character, in lower case */
-#define SQLSCAN_EXACT 0x0020 /* the character as it is */
+#define SQLSCAN_NEXT  0x001f
+#define SQLSCAN_CHAR  0x0020 /* the character, in lower case */
+#define SQLSCAN_EXACT 0x0040 /* the character as it is */
 #define SQLSCAN_PRE   0xff00
 
 #define SQLSCAN_TABLE (SS_NR * SC_NR)
@@ -103,6 +109,44 @@ static inline __attribute__((always_inline)) __u64 sqlscan__finish(__u64 state, 
 static inline __attribute__((always_inline)) int sqlscan__open(__u64 state)
 {
 	return state >= SS_BLOCK;
+}
+
+/*
+ * Eight characters of a text at once, @x: digits that do not belong to a word are all 0, so that
+ * statements which differ in numbers of the same length are equal. @word is 1 if the characters
+ * before these end in a word, and is replaced; 0 at the begin.
+ */
+static inline __attribute__((always_inline)) __u64 sqlscan__fold(__u64 x, __u64 *word)
+{
+	const __u64 ones = 0x0101010101010101ULL, high = ones << 7;
+	__u64 low = x & ~high, digits, words, run, own;
+
+#define AT_LEAST(c) (low + ones * (0x80 - (c))) /* in each byte's highest bit */
+	digits = AT_LEAST('0') & ~AT_LEAST('9' + 1) & ~x & high;
+	/* Letters, _, $ and what is not ASCII; some more do no harm: their digits stay. */
+	words = (x | AT_LEAST('@') | (AT_LEAST('$') & ~AT_LEAST('$' + 1))) & high;
+#undef AT_LEAST
+	run = (digits >> 7) * 0xff;
+	/* From a digit behind a letter the carry goes through those that follow. */
+	own = run & ~(run + (((words >> 7 << 8) | *word) & run));
+	*word = (words | own) >> 63;
+	return x & ~(run & ~own & (ones * 0x0f));
+}
+
+/* Is there a quote of a name among them? What is in it is not to be folded. */
+static inline __attribute__((always_inline)) int sqlscan__has_name(__u64 x)
+{
+	const __u64 ones = 0x0101010101010101ULL, high = ones << 7;
+	__u64 a = x ^ (ones * '"'), b = x ^ (ones * '`'), c = x ^ (ones * '[');
+
+	return (((a - ones) & ~a) | ((b - ones) & ~b) | ((c - ones) & ~c)) & high ? 1 : 0;
+}
+
+/* The hash of a text of eight more characters. */
+static inline __attribute__((always_inline)) __u64 sqlscan__add(__u64 hash, __u64 x)
+{
+	hash = (hash ^ x) * SQLSCAN_PRIME;
+	return hash ^ hash >> 32;
 }
 
 #endif

@@ -30,11 +30,16 @@ _Static_assert(sizeof(struct tally_key) == 32, "no hidden padding: it is hashed"
 
 #define TALLY_ROW_CPU (1ULL << 63) /* tally_key.row with --by cpu: this and the CPU's number */
 #define TALLY_NONE    0xffffffffU  /* no slot: the map is full, or nothing to tally */
+/* In place of a slot: a wait in @state that its thread keeps to itself, as thread_rec.early. */
+#define TALLY_EARLY(state)      (0xffffff00U | (state))
+#define TALLY_IS_EARLY(slot)    ((slot)-TALLY_EARLY(0) < NR_STATES)
+#define TALLY_EARLY_STATE(slot) ((slot)&STATE_MASK)
 
 /*
  * Of commands whose tallies are of spans: of what states the time in `sum` is; at the same index in
  * the map `tally_states` as the histogram in `tallies`. A span belongs whole to the epoch that it
- * ended in, so here `sum` and the states are of what `count` counts.
+ * ended in, so here `sum` and the states are of what `count` counts. What is in no other state is
+ * cpu, and is not kept: most spans never leave the CPU, so of most there is only `sum` to write.
  */
 struct tally_states {
 	__u64 ns[NR_STATES];
@@ -52,7 +57,10 @@ struct name_key {
 #define NAME_PART  256 /* NAME_MAX + 1 */
 #define NAME_PARTS 24
 
-#define NAME_TRUNCATED 1
+#define NAME_TRUNCATED 1 /* the beginning of a path is missing */
+#define NAME_BELOW_MOUNT                                                                           \
+	2          /* a path from the root of its file system: where that is mounted is not known */
+#define NAME_CUT 4 /* the end of a path is missing */
 
 /*
  * Paths are kept as the kernel finds them: components from the last to the first, each terminated

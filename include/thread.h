@@ -9,7 +9,13 @@
 
 #include "state.h"
 
-#define THREAD_COMM 16
+#define THREAD_COMM  16
+#define THREAD_EARLY 4 /* waits that a thread keeps to itself: a power of two */
+
+/* One of them; never 0. */
+#define EARLY_WAIT(ns, state)  ((__u64)(ns) << 4 | (state))
+#define EARLY_WAIT_NS(wait)    ((wait) >> 4)
+#define EARLY_WAIT_STATE(wait) ((wait)&STATE_MASK)
 
 enum thread_flags {
 	THREAD_EXITED = 1,  /* the thread ended in this epoch */
@@ -37,9 +43,12 @@ struct thread_rec {
 	__u32 pad;
 	char comm[THREAD_COMM];
 	__u64 ns[NR_STATES]; /* time in each state within the epoch */
+	/* The thread's first waits, if no tally has them (runq): EARLY_WAIT(), 0: none. */
+	__u64 early[THREAD_EARLY];
 };
 
-_Static_assert(sizeof(struct thread_rec) == 80 + THREAD_COMM + 8 * NR_STATES, "no hidden padding");
+_Static_assert(sizeof(struct thread_rec) == 80 + THREAD_COMM + 8 * (NR_STATES + THREAD_EARLY),
+	       "no hidden padding");
 
 /* The other record in the ring: a process that leaves the CPU with stacks to be resolved. */
 struct thread_seen {
@@ -47,6 +56,12 @@ struct thread_seen {
 	__u32 pad;
 	__u64 mm;   /* its address space, and */
 	__u64 code; /* the pages of code that are mapped in it: another pair, other mappings */
+};
+
+/* The third: a thread waited for a lock long enough for its holder to be asked for. */
+struct holders_wanted {
+	__u32 tgid; /* its process: variables may be locks */
+	__u32 pad;
 };
 
 #endif

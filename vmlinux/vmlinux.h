@@ -30,15 +30,20 @@ enum {
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r10;
+	unsigned long r8;
+	unsigned long ax;
+	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
 	unsigned long ip;
+	unsigned long sp;
 };
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 };
 
 struct pt_regs {
@@ -68,9 +73,21 @@ struct qstr {
 struct inode;
 struct super_block;
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct dentry {
+	struct inode *d_inode;
 	struct dentry *d_parent;
 	struct qstr d_name;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
 };
 
 struct vfsmount {
@@ -89,7 +106,7 @@ struct path {
 };
 
 struct super_block {
-	unsigned int s_dev;
+	u32 s_dev;
 	unsigned long s_magic;
 };
 
@@ -111,10 +128,18 @@ struct pipe_inode_info {
 	struct mutex mutex;
 };
 
+struct address_space {
+	struct inode *host;
+};
+
 struct inode {
 	unsigned short i_mode;
+	u32 i_rdev;
+	struct address_space *i_mapping;
+	struct hlist_head i_dentry;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_generation;
 	struct rw_semaphore i_rwsem;
 	struct pipe_inode_info *i_pipe;
 };
@@ -135,6 +160,24 @@ struct fdtable {
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path root;
+	struct path pwd;
+};
+
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+};
+
+struct io_uring_cqe {
+	__s32 res;
 };
 
 struct in6_addr {
@@ -178,9 +221,14 @@ struct kernfs_node {
 	u64 id;
 };
 
+struct cgroup_root {
+	int hierarchy_id;
+};
+
 struct cgroup {
 	int level;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 	struct cgroup *ancestors[0];
 };
 
@@ -195,6 +243,7 @@ struct css_set {
 
 struct mm_struct {
 	unsigned long exec_vm;
+	unsigned long arg_start;
 	struct rw_semaphore mmap_lock;
 };
 
@@ -223,6 +272,10 @@ struct sched_entity {
 	u64 prev_sum_exec_runtime;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -237,13 +290,21 @@ struct task_struct {
 	int tgid;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
 	u64 start_boottime;
 	char comm[16];
 	struct mm_struct *mm;
+	struct fs_struct *fs;
 	struct files_struct *files;
 	struct css_set *cgroups;
 	struct pid *thread_pid;
+	struct signal_struct *signal;
 	struct sighand_struct *sighand;
+};
+
+struct signal_struct {
+	int nr_threads;
 };
 
 /* Before 5.14 (2f064a59a11f). */
@@ -255,16 +316,99 @@ struct gendisk {
 	int major;
 	int first_minor;
 	char disk_name[32];
+	struct request_queue *queue;
+};
+
+struct blk_mq_ops {
+	void *get_budget;
 };
 
 struct request_queue {
-	struct gendisk *disk; /* d152c682f03c, 5.15 */
+	struct elevator_queue *elevator;
+	const struct blk_mq_ops *mq_ops; /* NULL: its driver gets bios */
+	struct gendisk *disk;            /* d152c682f03c, 5.15 */
+};
+
+struct block_device {
+	struct gendisk *bd_disk;
+};
+
+struct page {
+	struct address_space *mapping;
+	unsigned long compound_head;
+};
+
+struct bio_vec {
+	struct page *bv_page;
+};
+
+struct bvec_iter {
+	u64 bi_sector;
+	unsigned int bi_size;
+	unsigned int bi_idx;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	struct block_device *bi_bdev;
+	unsigned int bi_opf;
+	u8 bi_status;
+	struct bvec_iter bi_iter;
+	void *bi_private;
+	struct blkcg_gq *bi_blkg;
+	struct bio_vec *bi_io_vec;
+};
+
+/* Before 5.12 (309dca309fc3). */
+struct bio___disk {
+	struct gendisk *bi_disk;
+};
+
+struct kiocb {
+	struct file *ki_filp;
+};
+
+struct iomap_dio {
+	struct kiocb *iocb;
+};
+
+struct blk_flush_queue {
+	unsigned int flush_running_idx: 1;
+	struct list_head flush_queue[2];
+};
+
+struct blk_mq_hw_ctx {
+	struct blk_flush_queue *fq;
 };
 
 struct request {
 	struct request_queue *q;
+	struct blk_mq_hw_ctx *mq_hctx;
 	unsigned int cmd_flags;
 	unsigned int __data_len;
+	u64 __sector;
+	struct bio *bio;
+	struct bio *biotail;
+	struct list_head queuelist;
+	u64 start_time_ns;
+};
+
+/* Before 6.6 (81ada09cc25e). */
+struct request___flush {
+	struct {
+		struct list_head list;
+	} flush;
 };
 
 /* Before 5.17 (f3fa33acca9f). */
@@ -277,6 +421,7 @@ enum req_flag_bits {
 	__REQ_SYNC = 11,
 	__REQ_META = 12,
 	__REQ_FUA = 17,
+	__REQ_PREFLUSH = 18,
 	__REQ_RAHEAD = 19,
 };
 

@@ -4,7 +4,8 @@
  * calls never leave the CPU, so the clock is read for a span's begin only once the thread does:
  * all that it did in the call until then is `cpu`.
  *
- * A command includes this first, and calls call__left() from sched__left().
+ * A command includes this first, and calls call__left() from sched__left(). What it keeps of each
+ * thread's call besides is CALL_EXTRA: members, set before this file is included.
  */
 #ifndef DWELL_CALL_BPF_H
 #define DWELL_CALL_BPF_H
@@ -18,6 +19,9 @@ struct call {
 	u32 error;
 	u32 nr;
 	u64 row;
+#ifdef CALL_EXTRA
+	CALL_EXTRA
+#endif
 };
 
 #define CLOCK_EXTRA struct call call;
@@ -43,7 +47,6 @@ static __always_inline void call__left(struct clock *clk)
 		return;
 	for (u32 i = 0; i < NR_STATES; i++)
 		call->span.ns[i] = clock__read(clk, i, clk->since);
-	call->span.ns[STATE_CPU] -= clock__span(call->span.start, clk->since);
 	call->left = 1;
 }
 
@@ -62,7 +65,7 @@ static __always_inline void call__begin(struct clock *clk, struct task_struct *t
 static __always_inline bool call__end(struct clock *clk, struct span_result *out)
 {
 	struct call *call = &clk->call;
-	u64 now = bpf_ktime_get_ns(), others = 0;
+	u64 now = bpf_ktime_get_ns();
 
 	out->start = call->span.start;
 	call->span.start = 0;
@@ -71,16 +74,12 @@ static __always_inline bool call__end(struct clock *clk, struct span_result *out
 	out->latency = clock__span(out->start, now);
 	if (!call->left)
 		return true;
-	/* The clock may be turned meanwhile: what is not elsewhere is cpu, so the parts add up. */
-	for (u32 i = 0; i < NR_STATES; i++) {
+	for (u32 i = 0; i < NR_STATES; i++)
 		out->ns[i] = clock__read(clk, i, now) - call->span.ns[i];
-		others += i == STATE_CPU ? 0 : out->ns[i];
-	}
-	out->ns[STATE_CPU] = clock__span(others, out->latency);
 	return true;
 }
 
-/* Adds an ended span to tally @slot of @epoch, with its states. */
+/* Adds an ended span to tally @slot of @epoch, with its states: see struct tally_states. */
 static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
 				      const struct span_result *span)
 {
@@ -88,17 +87,13 @@ static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
 	struct tally_states *states;
 
 	tally__add(slot, epoch, span->latency, span->latency);
-	if (slot == TALLY_NONE || !epoch || epoch > window.last)
+	if (slot == TALLY_NONE || !epoch || epoch > window.last || likely(!clk->call.left))
 		return;
 	states = bpf_map_lookup_elem(&tally_states, &index);
 	if (!states)
 		return;
-	if (!clk->call.left) {
-		__sync_fetch_and_add(&states->ns[STATE_CPU], span->latency);
-		return;
-	}
 	for (u32 i = 0; i < NR_STATES; i++) {
-		if (span->ns[i])
+		if (i != STATE_CPU && span->ns[i])
 			__sync_fetch_and_add(&states->ns[i], span->ns[i]);
 	}
 }

@@ -11,7 +11,7 @@
 #define DWELL_CAUSE_BPF_H
 
 #include "lib/clock.bpf.h"
-#include "lib/name.bpf.h"
+#include "lib/path.bpf.h"
 #include "lib/tally.bpf.h"
 #include "cause.h"
 
@@ -54,23 +54,6 @@
 #define AF_INET6            10
 #define EPHEMERAL_PORTS     32768 /* net.ipv4.ip_local_port_range's default begin */
 
-/* The open file behind @task's descriptor @fd, or NULL. */
-static __always_inline struct file *cause__file(struct task_struct *task, u64 fd)
-{
-	struct files_struct *files = FIELD(task, files);
-	struct fdtable *fdt;
-	struct file **slots, *file = NULL;
-
-	if (!files)
-		return NULL;
-	fdt = FIELD(files, fdt);
-	if (!fdt || fd >= FIELD(fdt, max_fds))
-		return NULL;
-	slots = FIELD(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
-	return file;
-}
-
 /*
  * glibc's mutexes, all four kinds, keep the owner's TID 8 bytes after the futex word
  * (nptl: struct __pthread_mutex_s.__owner). @task must be current: its memory is read.
@@ -105,6 +88,15 @@ static __always_inline bool futex__is_mutex(u32 op, u32 val, bool timeout)
 
 	return val == 2 && (cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET) &&
 	       !futex__is_rwlock(op, val, timeout);
+}
+
+/*
+ * FUTEX_WAITERS | TID, and never private, since the kernel wakes for a holder that has died. Others
+ * set that bit as well: -1, InnoDB's latches.
+ */
+static __always_inline bool futex__is_robust(u32 op, u32 val)
+{
+	return (op & ~FUTEX_CLOCK_REALTIME) == FUTEX_WAIT && (val & 0x80000000);
 }
 
 /*
@@ -148,18 +140,110 @@ static __always_inline void cause__print_futex(struct clock_memo *m,
 		m->id2 |= (u64)cause__writer(m->id) << 32;
 }
 
-static __always_inline void cause__print_fd(struct clock_memo *m, struct task_struct *task, u64 fd)
+/* The same of futex_wait(2), whose value is in the second argument: locks that know it are new. */
+static __always_inline void cause__print_futex2(struct clock_memo *m,
+						const struct syscall_regs *regs)
 {
-	struct file *file = cause__file(task, fd);
+	m->id = regs->arg[0];
+	m->id2 = (u32)regs->arg[1];
+}
+
+/* include/uapi/linux/futex.h; of several words, the first one stands for all */
+struct futex_waitv {
+	u64 val;
+	u64 uaddr;
+};
+
+static __always_inline void cause__print_waitv(struct clock_memo *m,
+					       const struct syscall_regs *regs, bool current)
+{
+	struct futex_waitv first;
+
+	m->id = regs->arg[0];
+	if (current && !bpf_probe_read_user(&first, sizeof(first), (void *)regs->arg[0]))
+		m->id = first.uaddr;
+}
+
+static __always_inline void cause__print_fd(struct clock_memo *m, struct task_struct *task, u64 fd,
+					    bool current)
+{
+	struct file *file = path__file(task, fd, current);
 
 	m->id = (u64)file;
 	if (file)
-		m->id2 = BPF_CORE_READ(file, f_inode, i_ino);
+		m->id2 = inode__number(BPF_CORE_READ(file, f_inode));
 }
 
-/* What @task is blocked on, as cheaply as it can be told apart from anything else. */
+/*
+ * The path of the call that the thread is blocked in: each CPU's, since it is read under the
+ * run-queue lock alone.
+ */
+struct cause_path {
+	u64 id; /* a hash of the path and of where it begins */
+	s32 dirfd;
+	u32 pad;
+	struct path_text path;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cause_path);
+} cause_paths SEC(".maps");
+
+/*
+ * Reads the path of the call that the current thread is in, and identifies it; 0: it cannot be
+ * read. This and the next are global functions without pointers, which the verifier looks at once.
+ */
+__noinline u64 cause__read_path(void)
+{
+	struct task_struct *task = compat__current();
+	struct syscall_regs regs;
+	struct cause_path *p;
+	u32 zero = 0;
+	u64 from, nr;
+
+	p = bpf_map_lookup_elem(&cause_paths, &zero);
+	if (!p)
+		return 0;
+	compat__syscall(task, &regs);
+	from = regs.arg[0];
+	p->dirfd = AT_FDCWD;
+	nr = regs.nr;
+	barrier_var(nr);
+	if (config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_PATH_AT) {
+		from = regs.arg[1];
+		p->dirfd = regs.arg[0];
+	}
+	if (!path__read(&p->path, from))
+		return 0;
+	p->id = hash__step(path__hash(&p->path), path__where(task, &p->path, p->dirfd));
+	return p->id;
+}
+
+/* Keeps the path that was read last as the name of its cause. */
+__noinline int cause__name_path(void)
+{
+	struct name_key key = {.kind = CAUSE_PATH};
+	struct cause_path *p;
+	u32 zero = 0;
+
+	p = bpf_map_lookup_elem(&cause_paths, &zero);
+	if (!p)
+		return 0;
+	key.id = p->id;
+	path__name(&key, compat__current(), &p->path, p->dirfd);
+	return 0;
+}
+
+/*
+ * What @task is blocked on, as cheaply as it can be told apart from anything else. @current: its
+ * memory can be read; @paths: its path is wanted, too.
+ */
 static __always_inline void cause__print(struct clock_memo *m, struct clock *clk,
-					 struct task_struct *task, u32 task_state, bool current)
+					 struct task_struct *task, u32 task_state, bool current,
+					 bool paths)
 {
 	struct syscall_regs regs;
 	u64 nr;
@@ -201,19 +285,26 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 	/* Or a copy on the stack is used, of which verifiers up to 6.1 know no bound. */
 	barrier_var(nr);
 	switch (config.syscall_class[nr & (NR_SYSCALLS - 1)]) {
-	case CLASS_FD:
-	case CLASS_FLOCK:
-		cause__print_fd(m, task, regs.arg[0]);
-		break;
 	case CLASS_FCNTL:
 		m->word |= WORD_ARG(regs.arg[1]);
-		cause__print_fd(m, task, regs.arg[0]);
+		/* fall through */
+	case CLASS_FD:
+	case CLASS_FLOCK:
+		cause__print_fd(m, task, regs.arg[0], current);
+		break;
+	case CLASS_PATH:
+	case CLASS_PATH_AT:
+		if (current && paths)
+			m->id = cause__read_path();
 		break;
 	case CLASS_FUTEX:
 		cause__print_futex(m, &regs, current);
 		break;
 	case CLASS_FUTEX_WAIT:
-		m->id = regs.arg[0];
+		cause__print_futex2(m, &regs);
+		break;
+	case CLASS_FUTEX_WAITV:
+		cause__print_waitv(m, &regs, current);
 		break;
 	case CLASS_POLL_NFDS:
 		m->word |= regs.arg[1] ? 0 : WORD_ZERO_ARG;
@@ -275,14 +366,13 @@ static __always_inline void cause__unix(struct cause *c, struct sock *sk)
 		BPF_CORE_READ(addr, len) - bpf_core_field_offset(struct sockaddr_un, sun_path);
 }
 
-static __always_inline void cause__socket(struct cause *c, struct file *file, u64 ino)
+static __always_inline void cause__socket(struct cause *c, struct file *file)
 {
 	struct socket *socket = (void *)BPF_CORE_READ(file, private_data);
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
 	c->key.kind = CAUSE_SOCK;
-	c->key.id = ino;
 	c->key.aux = family;
 	if (family == AF_INET || family == AF_INET6)
 		cause__inet(c, sk, family);
@@ -291,19 +381,19 @@ static __always_inline void cause__socket(struct cause *c, struct file *file, u6
 }
 
 /* The state and key of a wait for the file behind a descriptor. */
-static __always_inline u32 cause__inode(struct cause *c, struct file *file, u64 ino)
+static __always_inline u32 cause__inode(struct cause *c, struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	u16 mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
 
 	c->file = file;
-	c->key.id = ino;
-	c->key.id2 = BPF_CORE_READ(sb, s_dev);
+	c->key.id = BPF_CORE_READ(inode, i_ino);
+	c->key.id2 = inode__where(inode, sb);
 	c->key.kind = CAUSE_FILE;
 	if (mode == S_IFSOCK) {
 		c->file = NULL;
-		cause__socket(c, file, ino);
+		cause__socket(c, file);
 		return STATE_NET;
 	}
 	if (mode == S_IFIFO) {
@@ -347,8 +437,7 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 		c->key.kind = CAUSE_PI;
 		return STATE_LOCK;
 	}
-	if (cmd == FUTEX_WAIT && (val & 0x80000000) && cause__tid(val & FUTEX_TID_MASK)) {
-		/* FUTEX_WAITERS | TID: a robust mutex; others set that bit as well, as in -1 */
+	if (futex__is_robust(op, val) && cause__tid(val & FUTEX_TID_MASK)) {
 		c->key.kind = CAUSE_ROBUST;
 		c->key.id2 = val & FUTEX_TID_MASK;
 		return STATE_LOCK;
@@ -373,6 +462,18 @@ static __always_inline u32 cause__futex(struct cause *c, const struct clock_memo
 			      ? CAUSE_COND
 			      : CAUSE_FUTEX;
 	return STATE_SYNC;
+}
+
+/* The same of futex_wait(2): whoever makes locks of it keeps the owner where nobody knows. */
+static __always_inline u32 cause__futex2(struct cause *c, const struct clock_memo *m,
+					 const struct clock_memo *last)
+{
+	bool mutex = m->id2 == 2 && (last->id != m->id || last->state != STATE_SYNC);
+
+	c->key.id = m->id;
+	c->key.id2 = 0;
+	c->key.kind = mutex ? CAUSE_MUTEX : CAUSE_FUTEX;
+	return mutex ? STATE_LOCK : STATE_SYNC;
 }
 
 /*
@@ -414,20 +515,26 @@ static __always_inline u32 cause__syscall(struct cause *c, const struct clock_me
 
 	switch (class) {
 	case CLASS_FD:
-		return file ? cause__inode(c, file, m->id2) : STATE_OTHER;
+		return file ? cause__inode(c, file) : STATE_OTHER;
 	case CLASS_FCNTL:
 	case CLASS_FLOCK:
 		if (!file)
 			return STATE_OTHER;
 		if (class == CLASS_FCNTL && arg != F_SETLKW && arg != F_OFD_SETLKW)
-			return cause__inode(c, file, m->id2);
-		cause__inode(c, file, m->id2);
+			return cause__inode(c, file);
+		cause__inode(c, file);
 		return cause__plain(c, CAUSE_FLOCK, STATE_LOCK);
 	case CLASS_PATH:
+	case CLASS_PATH_AT:
+		c->key.id = m->id;
+		return cause__plain(c, CAUSE_PATH, STATE_FS);
+	case CLASS_FS:
 		return STATE_FS;
 	case CLASS_FUTEX:
 		return cause__futex(c, m, last);
 	case CLASS_FUTEX_WAIT:
+		return cause__futex2(c, m, last);
+	case CLASS_FUTEX_WAITV:
 		c->key.id = m->id;
 		return cause__plain(c, CAUSE_FUTEX, STATE_SYNC);
 	case CLASS_IPC:
@@ -486,7 +593,9 @@ static __always_inline void cause__name(const struct cause *c)
 {
 	struct name_key key = {.id = c->key.id, .id2 = c->key.id2, .kind = c->key.kind};
 
-	if (c->file)
+	if (key.kind == CAUSE_PATH && key.id)
+		cause__name_path();
+	else if (c->file)
 		name__path(&key, c->file);
 	else if (c->text)
 		name__bytes(&key, c->text, c->text_len);
@@ -522,7 +631,7 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 {
 	struct clock_memo m;
 
-	cause__print(&m, clk, task, task_state, current);
+	cause__print(&m, clk, task, task_state, current, tally);
 	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
 		return clk->memo.state;
 	cause__resolve(clk, &m, current, tally);

@@ -21,6 +21,25 @@
 #define CLOCK_EXTRA
 #endif
 
+/*
+ * The states whose time is kept, and the index of each below their number, a power of two. With
+ * CLOCK_QUEUED defined, for SCHED_QUEUED, a clock is never turned to others than these four.
+ */
+#ifdef CLOCK_QUEUED
+#define CLOCK_STATES       4
+#define CLOCK_INDEX(state) (((state) + ((state) >> 3) * 2) & (CLOCK_STATES - 1))
+#define CLOCK_KEEPS(state)                                                                         \
+	((state) == STATE_NONE || (state) == STATE_OTHER || (state) == STATE_RUNQ ||               \
+	 (state) == STATE_PREEMPT)
+_Static_assert(CLOCK_INDEX(STATE_NONE) == 0 && CLOCK_INDEX(STATE_OTHER) == 1 &&
+		       CLOCK_INDEX(STATE_RUNQ) == 2 && CLOCK_INDEX(STATE_PREEMPT) == 3,
+	       "each has its own");
+#else
+#define CLOCK_STATES       NR_STATES
+#define CLOCK_INDEX(state) ((state)&STATE_MASK)
+#define CLOCK_KEEPS(state) true
+#endif
+
 /* What a blocked thread was seen waiting for last, and what was found out about it. */
 struct clock_memo {
 	u64 word;
@@ -38,6 +57,11 @@ struct culprit_debt {
 	u32 tallies;   /* that this thread took */
 };
 
+/*
+ * What each switch needs comes first and fits into few cache lines, which end 56, 120… bytes from
+ * the beginning: task storage has a pointer before it. Threads by the hundred share the cache with
+ * what they do.
+ */
 struct clock {
 	u64 since; /* start of the open segment, ns */
 	u32 state; /* enum dwell_state of the open segment */
@@ -47,18 +71,21 @@ struct clock {
 	u64 row;
 	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
 	u32 klock_flags;
-	u32 emitted;    /* the last epoch that was handed over */
-	u32 spill_slot; /* the segment that crossed into `epoch`: its tally and… */
-	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
-	u64 spill_ns;   /* …its part in the epoch before the last turn's */
+	u16 follows; /* why: its wait for a lock is followed */
+	u16 shared;  /* its process has, or had, more threads: see clock__is_alone() */
+	u64 stack;   /* the stacks with which it left the CPU: stack__ids() */
 	struct clock_memo memo;
 	struct culprit_debt debt;
-	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
-	u64 mm;    /* address space that was told of, and… */
-	u64 code;  /* …its pages of code then: emit__seen() */
+	u64 mm;         /* address space that was told of, and… */
+	u64 code;       /* …its pages of code then: emit__seen() */
+	u64 spill_ns;   /* the segment that crossed into `epoch`: its part in the epoch before… */
+	u32 spill_slot; /* …and its tally */
+	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
+	u32 emitted;    /* the last epoch that was handed over */
+	u32 pad;
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
-	u64 past[NR_STATES];
-	u64 bank[2 * NR_STATES];
+	u64 past[CLOCK_STATES];
+	u64 bank[2 * CLOCK_STATES];
 #ifdef CLOCK_EXTRA
 	CLOCK_EXTRA /* what a command keeps for each thread besides */
 #endif
@@ -126,15 +153,8 @@ static __always_inline struct clock *clock__get(struct task_struct *task)
 static __always_inline struct clock *clock__create(struct task_struct *task)
 {
 	u64 key = (u64)task;
-	struct clock *clk = bpf_map_lookup_elem(&clocks, &key);
 
-	if (clk)
-		return clk;
-	bpf_map_update_elem(&clocks, &key, &clock_zero, BPF_NOEXIST);
-	clk = bpf_map_lookup_elem(&clocks, &key);
-	if (!clk)
-		loss__count(LOSS_THREAD);
-	return clk;
+	return map__take(&clocks, &key, &clock_zero, LOSS_THREAD);
 }
 
 static __always_inline void clock__free(struct task_struct *task)
@@ -144,6 +164,16 @@ static __always_inline void clock__free(struct task_struct *task)
 	bpf_map_delete_elem(&clocks, &key);
 }
 #endif
+
+/*
+ * Is no other thread of @clk's row? What only such a thread's hooks write, they write one after the
+ * other: no atomic operation is needed, and these wait for all that was not in the cache before.
+ * Commands that ask define TALLY_OWN, or else clock.shared is not kept.
+ */
+static __always_inline bool clock__is_alone(const struct clock *clk)
+{
+	return config.by == BY_THREAD || (config.by == BY_PROCESS && likely(!clk->shared));
+}
 
 static __always_inline u64 clock__later(u64 a, u64 b)
 {
@@ -157,11 +187,32 @@ static __always_inline u64 clock__span(u64 from, u64 to)
 
 static __always_inline u64 *clock__bank(struct clock *clk, u32 epoch, u32 state)
 {
-	u64 i = (u64)(epoch & 1) * NR_STATES + (state & STATE_MASK);
+	u64 i = (u64)(epoch & 1) * CLOCK_STATES + CLOCK_INDEX(state);
 
 	/* Verifiers up to 6.1 don't see the bound of an OR, which this is: the mask shows it. */
 	barrier_var(i);
-	return &clk->bank[i & (2 * NR_STATES - 1)];
+	return &clk->bank[i & (2 * CLOCK_STATES - 1)];
+}
+
+/* An epoch's whole bank, for loops: the verifier takes longer for a bound of each element. */
+static __always_inline u64 *clock__times(struct clock *clk, u32 epoch)
+{
+	u64 first = (u64)(epoch & 1) * CLOCK_STATES;
+
+	barrier_var(first);
+	return &clk->bank[first & CLOCK_STATES];
+}
+
+/* What the bank that is reused for @epoch holds is past. */
+static __always_inline void clock__retire(struct clock *clk, u32 epoch)
+{
+	u64 *times = clock__times(clk, epoch);
+
+#pragma unroll
+	for (int i = 0; i < CLOCK_STATES; i++) {
+		clk->past[i] += times[i];
+		times[i] = 0;
+	}
 }
 
 /*
@@ -170,24 +221,18 @@ static __always_inline u64 *clock__bank(struct clock *clk, u32 epoch, u32 state)
  */
 static __noinline void clock__cross(struct clock *clk, u32 epoch)
 {
-	u32 before = epoch - 1, i;
+	u32 before = epoch - 1;
 	bool adjacent = clk->epoch == before;
 	u64 part =
 		clock__span(clock__later(clk->since, window__start(before)), window__start(epoch));
 
-	for (i = 0; i < NR_STATES; i++) {
-		/* The bank that is reused holds epoch - 2's or older times: they are past. */
-		clk->past[i] += *clock__bank(clk, epoch, i);
-		*clock__bank(clk, epoch, i) = 0;
-		if (!adjacent) {
-			clk->past[i] += *clock__bank(clk, before, i);
-			*clock__bank(clk, before, i) = 0;
-		}
-	}
+	clock__retire(clk, epoch);
 	/* A clock that slept through whole epochs: what lies before the last one is past. */
-	if (!adjacent)
-		clk->past[clk->state & STATE_MASK] +=
+	if (!adjacent) {
+		clock__retire(clk, before);
+		clk->past[CLOCK_INDEX(clk->state)] +=
 			clock__span(clk->since, window__start(before));
+	}
 	*clock__bank(clk, before, clk->state) += part;
 	clk->spill_ns = part;
 	clk->spill_slot = clk->slot;
@@ -195,19 +240,35 @@ static __noinline void clock__cross(struct clock *clk, u32 epoch)
 }
 
 /*
+ * The clock goes over to the epoch that has begun. What follows in the same hook, with a time that
+ * was taken before, needs no other look: clock__move(). It is not in each turn, since the verifier
+ * goes through all of it again for each.
+ */
+static __always_inline void clock__notice(struct clock *clk)
+{
+	u32 epoch = window.epoch;
+
+	if (likely(clk->epoch == epoch))
+		return;
+	(*(volatile u32 *)&clk->seq)++;
+	compat__wmb();
+	clock__cross(clk, epoch);
+	compat__wmb();
+	(*(volatile u32 *)&clk->seq)++;
+}
+
+/*
  * Ends the open segment at @now (told in @seg) and begins one in @state. Time never goes back: not
  * behind the segment's begin, which another CPU may have read from a clock that was ahead, and not
  * behind the epoch's, which is announced before it begins.
  */
-static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, struct segment *seg)
+static __always_inline void clock__move(struct clock *clk, u32 state, u64 now, struct segment *seg)
 {
-	u32 epoch = window.epoch;
+	u32 epoch = clk->epoch;
 	u64 since = clk->since, from;
 
 	(*(volatile u32 *)&clk->seq)++;
 	compat__wmb();
-	if (unlikely(clk->epoch != epoch))
-		clock__cross(clk, epoch);
 	from = clock__later(since, window__start(epoch));
 	now = clock__later(now, from);
 	seg->state = clk->state;
@@ -221,6 +282,13 @@ static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, s
 	clk->slot = TALLY_NONE;
 	compat__wmb();
 	(*(volatile u32 *)&clk->seq)++;
+}
+
+/* The same, whatever epoch the clock is in. */
+static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, struct segment *seg)
+{
+	clock__notice(clk);
+	clock__move(clk, state, now, seg);
 }
 
 /* Sets a clock that no hook has turned yet; hooks that come at the same time win. */
@@ -239,7 +307,7 @@ static __always_inline bool clock__start(struct clock *clk, u32 state, u32 slot,
 /* The time in @state up to @now, monotonic over the whole run: spans are differences of it. */
 static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 {
-	u64 ns = clk->past[state & STATE_MASK] + *clock__bank(clk, 0, state) +
+	u64 ns = clk->past[CLOCK_INDEX(state)] + *clock__bank(clk, 0, state) +
 		 *clock__bank(clk, 1, state);
 
 	return ns + (clk->state == state ? clock__span(clk->since, now) : 0);

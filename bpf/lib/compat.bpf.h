@@ -126,6 +126,16 @@ static __always_inline struct pt_regs *compat__regs(struct task_struct *task)
 				  bpf_core_type_size(struct pt_regs));
 }
 
+/* What was given along with a uprobe when it was attached: 7adfc6c9b315, 5.15; before it is 0. */
+static __always_inline u64 compat__cookie(void *ctx)
+{
+#ifndef DWELL_RAW
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		return bpf_get_attach_cookie(ctx);
+#endif
+	return 0;
+}
+
 /* The system call that @task is in, from the registers with which it entered the kernel. */
 static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
 {
@@ -244,14 +254,112 @@ static __always_inline void compat__max(u64 *max, u64 v)
 #endif
 }
 
-/* The disk of a request: it was a member until f3fa33acca9f, 5.17. */
+/* The lower half of an address as a number to reckon with: verifiers forbid that with pointers. */
+static __always_inline u32 compat__low(const void *p)
+{
+	u32 low;
+
+#ifndef DWELL_RAW
+	asm volatile("%0 = %1" : "=w"(low) : "w"((u32)(u64)p));
+#else
+	low = (u64)p;
+#endif
+	return low;
+}
+
+/* The whole of an address as a number, such as global functions take. */
+static __always_inline u64 compat__number(const void *p)
+{
+#ifndef DWELL_RAW
+	u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &p);
+	return number;
+#else
+	return (u64)p;
+#endif
+}
+
+/* As compat__claim(), of 64 bits. */
+static __always_inline bool compat__claim64(u64 *word, u64 expected, u64 value)
+{
+#ifndef DWELL_RAW
+	return __sync_val_compare_and_swap(word, expected, value) == expected;
+#else
+	if (*(volatile u64 *)word != expected)
+		return false;
+	*(volatile u64 *)word = value;
+	return true;
+#endif
+}
+
+/* The disk of a request: it was a member until f3fa33acca9f, 5.17. NULL for an admin queue's. */
 static __always_inline struct gendisk *compat__disk(struct request *rq)
 {
 	struct request___disk *old = (void *)rq;
+	struct request_queue *q;
 
 	if (bpf_core_field_exists(old->rq_disk))
-		return BPF_CORE_READ(old, rq_disk);
-	return BPF_CORE_READ(rq, q, disk);
+		return FIELD(old, rq_disk);
+	q = FIELD(rq, q);
+	return q ? FIELD(q, disk) : NULL;
+}
+
+/*
+ * The first of the requests that wait for the flush @rq, or NULL; to be followed by probe reads.
+ * Their list goes by a link of its own until 81ada09cc25e, 6.6.
+ */
+static __always_inline struct request *compat__flushed(struct request *rq)
+{
+	struct blk_flush_queue *fq = BPF_CORE_READ(rq, mq_hctx, fq);
+	struct request___flush *old = NULL;
+	u64 link = bpf_core_field_offset(struct request, queuelist);
+	struct list_head *head, *first;
+
+	if (!fq)
+		return NULL;
+	head = (void *)fq + bpf_core_field_offset(struct blk_flush_queue, flush_queue);
+	if (BPF_CORE_READ_BITFIELD_PROBED(fq, flush_running_idx))
+		head = (void *)head + bpf_core_type_size(struct list_head);
+	first = BPF_CORE_READ(head, next);
+	if (bpf_core_field_exists(old->flush.list))
+		link = bpf_core_field_offset(old->flush.list);
+	return first && first != head ? (void *)first - link : NULL;
+}
+
+/* The disk that a bio goes to: by a block_device since 309dca309fc3, 5.12. */
+static __always_inline struct gendisk *compat__bio_disk(struct bio *bio)
+{
+	struct bio___disk *old = (void *)bio;
+	struct block_device *bdev;
+
+	if (bpf_core_field_exists(old->bi_disk))
+		return FIELD(old, bi_disk);
+	bdev = FIELD(bio, bi_bdev);
+	return bdev ? FIELD(bdev, bd_disk) : NULL;
+}
+
+/* Does the driver of @disk get requests? It gets bios otherwise: device-mapper's, md's, zram's… */
+static __always_inline bool compat__makes_requests(struct gendisk *disk)
+{
+	struct request_queue *q = FIELD(disk, queue);
+
+	return !q || FIELD(q, mq_ops);
+}
+
+/*
+ * May the block layer hold back requests of @q itself, without a scheduler? Where the driver has a
+ * budget: SCSI's, which is the number of requests that a device takes at a time. Newer kernels
+ * (6.18; not 5.10) do not tell of such by block_rq_insert; a thread of the kernel's issues them.
+ */
+static __always_inline bool compat__holds_back(struct request_queue *q)
+{
+	const struct blk_mq_ops *ops;
+
+	if (!q || FIELD(q, elevator))
+		return false;
+	ops = FIELD(q, mq_ops);
+	return ops && FIELD(ops, get_budget);
 }
 
 /* The pages that a hook's stores go to are ordered for a reader on another CPU. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
  * Who had the CPU while a runnable thread waited for it: each CPU remembers its last few runs, and
- * a wait is divided among those that it overlaps. Waits are charged on the CPU where they end.
+ * a wait is charged to those that it overlaps. Waits are charged on the CPU where they end.
  *
  * Both the work and the tallies must stay bounded where many threads wait for many others:
  *
- * - A wait that overlaps few runs is divided as it is. Others are sampled by time: each thread adds
- *   up such waits, and divides the one that completes a period, in place of all of them. A wait is
- *   chosen in proportion to its length, so the shares are unbiased, and never exceed what was
- *   waited. The period adapts to the number of those who wait: each CPU divides about one wait per
- *   CULPRIT_SPACING.
+ * - A long wait that overlaps few runs is divided among them. Others are sampled by time: each
+ *   thread adds up such waits, and when it has waited for a period, who had the CPU at a random
+ *   moment of its last wait is charged for all of it. So each has its share on average, and all
+ *   together never more than was waited; what completes no period is charged to nobody. The period
+ *   adapts to the number of those who wait: each CPU samples about one wait per CULPRIT_SPACING.
  * - A culprit gets a tally of its own once the thread waited CULPRIT_WORTH for such as have none,
  *   and while it took fewer than CULPRIT_TALLIES in an epoch: those that matter come first. What
  *   the rest had is the others'.
@@ -21,9 +21,9 @@
 #include "lib/name.bpf.h"
 #include "lib/tally.bpf.h"
 
-#define CULPRIT_RUNS       64            /* who ran before the last so many is not known by name */
-#define CULPRIT_FEW        2             /* runs that are looked at for each wait */
-#define CULPRIT_PERIOD     (1000 * 1000) /* ns, at least… */
+#define CULPRIT_RUNS       64            /* who ran before is not known; a power of two */
+#define CULPRIT_FEW        2             /* runs that are looked at for each long wait */
+#define CULPRIT_PERIOD     (1000 * 1000) /* ns, at least; a wait that is as long is a long one */
 #define CULPRIT_PERIOD_MAX (250 * 1000 * 1000)
 #define CULPRIT_SPACING    (1000 * 1000) /* ns */
 #define CULPRIT_WORTH      (50 * 1000)   /* ns */
@@ -32,35 +32,31 @@
 
 struct culprit_run {
 	u64 since;
+	u64 leader; /* of the process: its task_struct, not to be relied on */
 	u32 tgid;
 	u32 pad;
-	u64 comm[2]; /* of the process, not the thread */
 };
 
-/* The wait that is being divided. */
+/* The wait that is being charged. */
 struct culprit_wait {
 	u64 row;
 	u64 begin;
 	u64 cut;     /* what lies before is not of the epoch */
-	u64 end;     /* of what is not divided yet */
+	u64 end;     /* of what is not charged yet */
 	u64 weight;  /* counts as so many */
+	u64 due;     /* ns that a sample is to be charged for */
 	u64 unnamed; /* as in culprit_debt */
 	u32 tallies; /* as in culprit_debt */
 	u32 epoch;
 	u32 state;
-	u32 pad;
+	u32 whole; /* is divided, and not sampled */
 };
 
 struct culprit_log {
 	u64 last;    /* index of the run that goes on, masked */
-	u64 period;  /* ns that a thread waits until one of its waits is divided */
-	u64 divided; /* when this was done here last */
+	u64 period;  /* ns, of culprit__period() */
+	u64 sampled; /* when this was done here last */
 	struct culprit_wait wait;
-	/* The tally that was used last here, and what of: mostly it is the same again. */
-	u64 memo_row;
-	u64 memo_tgid;
-	u32 memo_state;
-	u32 memo_slot;
 	struct culprit_run run[CULPRIT_RUNS];
 };
 
@@ -71,6 +67,10 @@ struct {
 	__type(value, struct culprit_log);
 } culprit_logs SEC(".maps");
 
+/*
+ * The functions below that find the wait in here, and have no pointers as arguments, are global: so
+ * the verifier looks at each once, and not once per caller and state.
+ */
 static __always_inline struct culprit_log *culprit__log(void)
 {
 	u32 zero = 0;
@@ -86,20 +86,25 @@ static __always_inline void culprit__ran(struct culprit_log *log, struct task_st
 
 	run->since = now;
 	run->tgid = FIELD(task, tgid);
-	compat__comm(FIELD(task, group_leader), run->comm);
+	run->leader = (u64)FIELD(task, group_leader);
 	log->last = at;
 }
 
-/* Keeps the command name of @run, under the id that its tallies have. */
+/*
+ * Keeps the command name of @run's process, under the id that its tallies have. If the process is
+ * gone, its account has it, or nobody.
+ */
 static __always_inline void culprit__name(const struct culprit_run *run)
 {
 	struct name_key key = {.id = run->tgid, .kind = CAUSE_TASK};
-	struct name *name = name__new(&key);
+	struct task_struct *leader = (void *)run->leader;
+	struct name *name;
 
-	if (!name)
+	if (BPF_CORE_READ(leader, pid) != run->tgid)
 		return;
-	__builtin_memcpy(name->text, run->comm, sizeof(run->comm));
-	name->len = sizeof(run->comm);
+	name = name__new(&key);
+	if (name && !bpf_core_read(name->text, sizeof(leader->comm), &leader->comm))
+		name->len = sizeof(leader->comm);
 }
 
 /* The tally of those that have none of their own. */
@@ -141,22 +146,9 @@ static __always_inline u32 culprit__slot(struct culprit_wait *w, const struct cu
 	return slot;
 }
 
-static __always_inline u32 culprit__known(struct culprit_log *log, struct culprit_wait *w,
-					  const struct culprit_run *run, u64 ns)
-{
-	if (log->memo_slot == TALLY_NONE || log->memo_tgid != run->tgid ||
-	    log->memo_row != w->row || log->memo_state != w->state) {
-		log->memo_slot = culprit__slot(w, run, ns);
-		log->memo_tgid = run->tgid;
-		log->memo_row = w->row;
-		log->memo_state = w->state;
-	}
-	return log->memo_slot;
-}
-
 /*
- * Charges the part of this CPU's ->wait that is behind run @at, or CULPRIT_OTHERS for the rest; 1
- * if nothing is left. A global function of scalars, so that the verifier looks at it once.
+ * Charges the part of the wait that is behind run @at, or CULPRIT_OTHERS for the rest; 1 if nothing
+ * is left.
  */
 __noinline int culprit__part(u32 at)
 {
@@ -174,7 +166,7 @@ __noinline int culprit__part(u32 at)
 		struct culprit_run *run = &log->run[at & (CULPRIT_RUNS - 1)];
 
 		from = clock__later(run->since, from);
-		slot = culprit__known(log, w, run, clock__span(from, end) * w->weight);
+		slot = culprit__slot(w, run, clock__span(from, end) * w->weight);
 	}
 	if (slot == TALLY_NONE)
 		slot = culprit__others(w);
@@ -184,54 +176,87 @@ __noinline int culprit__part(u32 at)
 	return from == w->begin;
 }
 
-/* Divides the wait of @seg that ends at @now among those who ran here; counts as @weight such. */
-static __noinline int culprit__divide(struct clock *clk, struct culprit_log *log,
-				      const struct segment *seg, u64 now, u64 weight)
+/* How many of the runs that this CPU remembers began after @at: CULPRIT_RUNS, if all of them. */
+__noinline u32 culprit__later(u64 at)
 {
-	struct culprit_debt *debt = &clk->debt;
-	struct culprit_wait *w = &log->wait;
-	u32 last = log->last;
+	struct culprit_log *log = culprit__log();
+	u64 n = 0;
 
-	w->row = tally__cpu_row(clk->row);
-	w->begin = now - seg->total;
-	w->cut = now - seg->inside;
-	w->end = now;
-	w->weight = weight;
-	w->epoch = seg->epoch;
-	w->state = seg->state;
-	w->unnamed = debt->unnamed;
-	w->tallies = debt->tallies;
-	for (u32 i = 0; i <= CULPRIT_RUNS; i++) {
-		if (culprit__part(i < CULPRIT_RUNS ? (last - i) & (CULPRIT_RUNS - 1)
-						   : CULPRIT_OTHERS))
-			break;
+	if (!log)
+		return CULPRIT_RUNS;
+#pragma unroll
+	for (u64 step = CULPRIT_RUNS / 2; step; step /= 2) {
+		if (log->run[(log->last - (n + step - 1)) & (CULPRIT_RUNS - 1)].since > at)
+			n += step;
 	}
-	debt->unnamed = w->unnamed;
-	debt->tallies = w->tallies;
-	return 0;
+	return n + (log->run[(log->last - n) & (CULPRIT_RUNS - 1)].since > at);
 }
 
-/*
- * Is the wait of @seg, which overlaps many runs, the one to be divided in place of all since the
- * last? Then, for how many of its length.
- */
-static __always_inline u64 culprit__chosen(struct culprit_debt *debt, struct culprit_log *log,
-					   const struct segment *seg, u64 now)
+/* Charges who had the CPU at a random moment of the wait for what is due. */
+static __always_inline int culprit__sample(struct culprit_log *log)
 {
-	u64 *waited = &debt->waited[seg->state == STATE_PREEMPT];
-	u64 weight, elapsed = now - log->divided;
+	u64 random = (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32(), begin, later, part;
+	struct culprit_wait *w = &log->wait;
+	u32 at = CULPRIT_OTHERS;
 
-	*waited += seg->inside;
-	if (likely(*waited < log->period) || !seg->inside)
+	later = culprit__later(w->end - 1 - random % (w->end - w->cut));
+	begin = log->run[(log->last - later) & (CULPRIT_RUNS - 1)].since;
+	if (later)
+		w->end = log->run[(log->last - later + 1) & (CULPRIT_RUNS - 1)].since;
+	w->begin = w->cut;
+	/* Before the first switch that was seen here, nobody is known. */
+	if (later < CULPRIT_RUNS && begin) {
+		at = (log->last - later) & (CULPRIT_RUNS - 1);
+		w->begin = clock__later(w->cut, begin);
+	}
+	part = clock__span(w->begin, w->end) ?: 1;
+	w->weight = w->due / part;
+	w->due -= w->weight * part;
+	return culprit__part(at);
+}
+
+/* How long a thread waits until one of its waits is looked at. */
+static __always_inline u64 culprit__period(const struct culprit_log *log)
+{
+	return clock__later(log->period, CULPRIT_PERIOD);
+}
+
+/* The period of this CPU, which was completed at @now. */
+static __always_inline void culprit__adapt(struct culprit_log *log, u64 now)
+{
+	u64 period = culprit__period(log);
+
+	if (now - log->sampled >= CULPRIT_SPACING)
+		log->period = period - period / 4;
+	else if (period < CULPRIT_PERIOD_MAX)
+		log->period = period + period / 4;
+	log->sampled = now;
+}
+
+/* Divides the wait among the last CULPRIT_FEW that ran here. */
+static __always_inline int culprit__divide(struct culprit_log *log)
+{
+	u32 last = log->last;
+
+	log->wait.weight = 1;
+	for (u32 i = 0; i < CULPRIT_FEW; i++) {
+		if (culprit__part((last - i) & (CULPRIT_RUNS - 1)))
+			return 0;
+	}
+	return culprit__part(CULPRIT_OTHERS);
+}
+
+/* Charges the wait: all of it, or for a moment of it what is due. */
+__noinline int culprit__look(void)
+{
+	struct culprit_log *log = culprit__log();
+
+	if (!log)
 		return 0;
-	if (elapsed >= CULPRIT_SPACING && log->period > CULPRIT_PERIOD)
-		log->period -= log->period / 4;
-	else if (elapsed < CULPRIT_SPACING && log->period < CULPRIT_PERIOD_MAX)
-		log->period += log->period / 4;
-	log->divided = now;
-	weight = *waited / seg->inside;
-	*waited -= weight * seg->inside;
-	return weight;
+	if (log->wait.whole)
+		return culprit__divide(log);
+	culprit__adapt(log, log->wait.end);
+	return culprit__sample(log);
 }
 
 /* Charges the wait for a CPU that ends at @now to those who ran here meanwhile. */
@@ -240,17 +265,30 @@ static __always_inline void culprit__charge(struct clock *clk, struct culprit_lo
 {
 	u64 few = log->run[(log->last - (CULPRIT_FEW - 1)) & (CULPRIT_RUNS - 1)].since;
 	struct culprit_debt *debt = &clk->debt;
-	u64 weight = 1;
+	u64 *waited = &debt->waited[seg->state == STATE_PREEMPT];
+	struct culprit_wait *w = &log->wait;
 
-	if (unlikely(debt->epoch != seg->epoch)) {
+	if (unlikely(debt->epoch != seg->epoch))
 		*debt = (struct culprit_debt){.epoch = seg->epoch};
-		if (!log->period)
-			log->period = CULPRIT_PERIOD;
-	} else if (few > now - seg->total) {
-		weight = culprit__chosen(debt, log, seg, now);
+	w->whole = seg->total >= CULPRIT_PERIOD && few <= now - seg->total;
+	if (likely(!w->whole)) {
+		*waited += seg->inside;
+		if (likely(*waited < culprit__period(log)) || !seg->inside)
+			return;
 	}
-	if (weight)
-		culprit__divide(clk, log, seg, now, weight);
+	w->row = tally__cpu_row(clk->row);
+	w->begin = now - seg->total;
+	w->cut = now - seg->inside;
+	w->end = now;
+	w->due = *waited;
+	w->epoch = seg->epoch;
+	w->state = seg->state;
+	w->unnamed = debt->unnamed;
+	w->tallies = debt->tallies;
+	culprit__look();
+	*waited = w->due;
+	debt->unnamed = w->unnamed;
+	debt->tallies = w->tallies;
 }
 
 #endif

@@ -17,7 +17,7 @@ static __always_inline u64 emit__row(struct task_struct *task)
 	struct task_struct *whole = config.by == BY_THREAD ? task : FIELD(task, group_leader);
 	u64 comm[2];
 
-	if (config.by == BY_ALL)
+	if (config.by >= BY_ALL)
 		return 1;
 	if (config.by == BY_CGROUP)
 		return compat__cgroup_id(task);
@@ -41,6 +41,26 @@ static __always_inline void emit__identity(struct thread_rec *rec, struct clock 
 	bpf_core_read(&rec->comm, sizeof(rec->comm), &task->comm);
 }
 
+static __always_inline void emit__times(struct thread_rec *rec, const u64 *times, bool known)
+{
+#pragma unroll
+	for (int i = 0; i < NR_STATES; i++)
+		rec->ns[i] = known && CLOCK_KEEPS(i) ? times[CLOCK_INDEX(i)] : 0;
+}
+
+/* What the thread kept to itself: see bpf/runq.bpf.c. */
+static __always_inline void emit__early(struct thread_rec *rec, const struct clock *clk)
+{
+#pragma unroll
+	for (int i = 0; i < THREAD_EARLY; i++) {
+#ifdef CLOCK_EARLY
+		rec->early[i] = clk->early[i];
+#else
+		rec->early[i] = 0;
+#endif
+	}
+}
+
 /*
  * The account of @epoch, which is the clock's own, the one before it, or a later one that it has
  * not noticed yet; @end is where the epoch ended.
@@ -48,7 +68,7 @@ static __always_inline void emit__identity(struct thread_rec *rec, struct clock 
 static __always_inline void emit__account(struct thread_rec *rec, struct clock *clk, u32 epoch,
 					  u64 end)
 {
-	u32 of = clk->epoch, i;
+	u32 of = clk->epoch;
 	u64 since = clk->since;
 
 	rec->epoch = epoch;
@@ -56,8 +76,8 @@ static __always_inline void emit__account(struct thread_rec *rec, struct clock *
 	rec->spill_slot = rec->open_slot = TALLY_NONE;
 	rec->spill_ns = rec->open_ns = rec->open_total_ns = 0;
 	rec->open_state = STATE_NONE;
-	for (i = 0; i < NR_STATES; i++)
-		rec->ns[i] = of >= epoch ? *clock__bank(clk, epoch, i) : 0;
+	emit__times(rec, clock__times(clk, epoch), of >= epoch);
+	emit__early(rec, clk);
 	if (of > epoch) {
 		rec->spill_slot = clk->spill_slot;
 		rec->spill_ns = clk->spill_ns;
@@ -108,7 +128,8 @@ static __always_inline void emit__before(struct clock *clk, struct task_struct *
 }
 
 /* @task will not run again; its clock was turned to STATE_NONE just now. */
-static __noinline void emit__exit(struct clock *clk, struct task_struct *task)
+static __noinline __attribute__((unused)) void emit__exit(struct clock *clk,
+							  struct task_struct *task)
 {
 	u32 epoch = clk->epoch;
 
@@ -118,18 +139,16 @@ static __noinline void emit__exit(struct clock *clk, struct task_struct *task)
 }
 
 /* @task goes on under another row: what it did so far is handed over under the old one. */
-static __noinline void emit__rekey(struct clock *clk, struct task_struct *task, u64 row)
+static __noinline __attribute__((unused)) void emit__rekey(struct clock *clk,
+							   struct task_struct *task, u64 row)
 {
-	u32 epoch = clk->epoch, i;
+	u32 epoch = clk->epoch;
 
 	if (clk->row && epoch) {
 		emit__before(clk, task, epoch);
 		emit__ended(clk, task, epoch, THREAD_PARTIAL);
 	}
-	for (i = 0; i < NR_STATES; i++) {
-		clk->past[i] += *clock__bank(clk, epoch, i);
-		*clock__bank(clk, epoch, i) = 0;
-	}
+	clock__retire(clk, epoch);
 	clk->row = row;
 	clk->memo.word = 0;
 }

@@ -12,8 +12,8 @@
 /* enum klock_class of @lock, which @task (the current one) wants. */
 static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
 {
-	struct mm_struct *mm = FIELD(task, mm);
-	struct sighand_struct *sighand = FIELD(task, sighand);
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct sighand_struct *sighand = BPF_CORE_READ(task, sighand);
 	struct syscall_regs regs;
 	struct file *file;
 	u64 inode, pipe;
@@ -28,7 +28,7 @@ static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
 	if ((u64)regs.nr >= NR_SYSCALLS ||
 	    config.syscall_class[regs.nr & (NR_SYSCALLS - 1)] != CLASS_FD)
 		return KLOCK_UNKNOWN;
-	file = cause__file(task, regs.arg[0]);
+	file = path__file(task, regs.arg[0], true);
 	if (!file)
 		return KLOCK_UNKNOWN;
 	inode = (u64)BPF_CORE_READ(file, f_inode);

@@ -53,19 +53,29 @@ static __always_inline bool name__append(struct name *name, struct dentry *dentr
 	return true;
 }
 
-/* The path of @file up to the root of its mount tree, as struct name describes it. */
-static __noinline void name__path(const struct name_key *key, struct file *file)
+/*
+ * Appends the path of dentry @at in mount @vfsmnt up to the root of the current thread, or else of
+ * the mount tree, as struct name describes it, to the name with these members of its key. A global
+ * function of scalars, which the verifier looks at once: there is no end of ways that lead here.
+ */
+__noinline int name__climb(u64 id, u64 id2, u64 kind, u64 at, u64 vfsmnt)
 {
-	struct name *name = name__new(key);
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry), *parent, *root;
-	struct vfsmount *vfsmnt = BPF_CORE_READ(file, f_path.mnt);
 	struct mount *mnt = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt), *above;
+	struct name_key key = {.id = id, .id2 = id2, .kind = kind};
+	struct name *name = bpf_map_lookup_elem(&names, &key);
+	struct dentry *dentry = (void *)at;
+	struct fs_struct *fs = BPF_CORE_READ(compat__current(), fs);
+	struct dentry *top = BPF_CORE_READ(fs, root.dentry), *parent, *root;
+	struct vfsmount *top_mnt = BPF_CORE_READ(fs, root.mnt);
 
 	if (!name)
-		return;
+		return 0;
 	for (int i = 0; i < NAME_PARTS; i++) {
 		root = BPF_CORE_READ(mnt, mnt.mnt_root);
 		parent = BPF_CORE_READ(dentry, d_parent);
+		if (dentry == top &&
+		    (void *)mnt + bpf_core_field_offset(struct mount, mnt) == top_mnt)
+			goto end;
 		if (dentry != root && dentry != parent) {
 			if (!name__append(name, dentry))
 				break;
@@ -74,15 +84,32 @@ static __noinline void name__path(const struct name_key *key, struct file *file)
 		}
 		above = BPF_CORE_READ(mnt, mnt_parent);
 		if (dentry != root || above == mnt) {
-			/* The top. What has no path (pipes, anonymous inodes) has a name there. */
-			if (!name->len)
-				name__append(name, dentry);
-			return;
+			goto end;
 		}
 		dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
 		mnt = above;
 	}
 	name->flags |= NAME_TRUNCATED;
+	return 0;
+end:
+	/* The top. What has no path (pipes, anonymous inodes) has a name there. */
+	if (!name->len)
+		name__append(name, dentry);
+	return 0;
+}
+
+static __always_inline void name__walk(const struct name_key *key, struct dentry *dentry,
+				       struct vfsmount *vfsmnt)
+{
+	name__climb(key->id, key->id2, key->kind, (u64)dentry, (u64)vfsmnt);
+}
+
+/* The path of @file. */
+static __always_inline void name__path(const struct name_key *key, struct file *file)
+{
+	if (name__new(key))
+		name__walk(key, BPF_CORE_READ(file, f_path.dentry),
+			   BPF_CORE_READ(file, f_path.mnt));
 }
 
 #define UNIX_PATH_MAX 108 /* include/uapi/linux/un.h */

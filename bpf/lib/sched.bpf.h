@@ -17,6 +17,13 @@
  * it: sched__born(), a thread has got its clock and its row; sched__died(), it goes. With
  * SCHED_CONTENTION also sched__contends() and sched__contended(): a watched thread wants a kernel
  * lock that is taken, and has it (or gave up). These see spinning too.
+ *
+ * With SCHED_OWN_PROGRAMS, on_switch and on_wakeup are the includer's: see lazy.bpf.h.
+ *
+ * A command that needs to know who a thread is, but not what it does, defines SCHED_STILL: no
+ * program looks at switches and wake-ups, and a clock stands in STATE_OTHER while its thread lives.
+ * One that needs its waits for a CPU only defines SCHED_QUEUED: from a thread's switch-in to the
+ * begin of its next wait the clock stands in STATE_OTHER, and who goes to sleep is not looked at.
  */
 #ifndef DWELL_SCHED_BPF_H
 #define DWELL_SCHED_BPF_H
@@ -34,6 +41,15 @@ static __always_inline void sched__born(struct clock *clk, struct task_struct *t
 static __always_inline void sched__died(struct clock *clk, struct task_struct *task)
 {
 }
+#endif
+
+/* Are clocks turned where threads block? And the state of one that runs. */
+#ifdef SCHED_QUEUED
+#define SCHED_BLOCKS false
+#define SCHED_RUNS   STATE_OTHER
+#else
+#define SCHED_BLOCKS true
+#define SCHED_RUNS   STATE_CPU
 #endif
 
 #ifdef SCHED_CONTENTION
@@ -69,10 +85,68 @@ static __always_inline void sched__check_row(struct clock *clk, struct task_stru
 	row = emit__row(task);
 	if (likely(row == clk->row))
 		return;
-	clock__turn(clk, clk->state, now, &seg);
+	clock__move(clk, clk->state, now, &seg);
 	emit__rekey(clk, task, row);
 }
 
+static __always_inline bool sched__queued(const struct clock *clk)
+{
+	return clk->state == STATE_RUNQ || clk->state == STATE_PREEMPT;
+}
+
+/*
+ * No hook saw the thread leave the CPU, or its wait for one end: how long it ran, or waited, is not
+ * known. Or none saw it woken: then the wait is known, but not its share that was for the CPU.
+ */
+static __noinline __attribute__((unused)) void sched__unseen(struct clock *clk)
+{
+	loss__count(LOSS_MISSED);
+	if (SCHED_BLOCKS && clk->state != STATE_CPU)
+		return;
+	clk->state = STATE_OTHER;
+	clk->slot = TALLY_NONE;
+}
+
+#ifdef SCHED_QUEUED
+/* A wait of @task for a CPU begins: how long it ran until then… */
+static __always_inline void sched__queues(struct clock *clk, struct task_struct *task)
+{
+	clk->ran = FIELD(task, se.sum_exec_runtime);
+}
+
+/* …tells whether it ran since, and no hook saw it. */
+static __always_inline bool sched__ran(struct clock *clk, struct task_struct *task)
+{
+	return clk->ran != FIELD(task, se.sum_exec_runtime);
+}
+
+/* One that sleeps and one that runs are in the same state. */
+static __always_inline bool sched__is_awake(struct clock *clk, struct task_struct *task)
+{
+	if (!sched__queued(clk))
+		return compat__on_cpu(task);
+	if (likely(!sched__ran(clk, task)))
+		return true;
+	sched__unseen(clk);
+	return false;
+}
+#else
+static __always_inline void sched__queues(struct clock *clk, struct task_struct *task)
+{
+}
+
+static __always_inline bool sched__ran(struct clock *clk, struct task_struct *task)
+{
+	return false;
+}
+
+static __always_inline bool sched__is_awake(struct clock *clk, struct task_struct *task)
+{
+	return clk->state == STATE_CPU || sched__queued(clk);
+}
+#endif
+
+#ifndef SCHED_STILL
 /*
  * @task leaves a CPU that no hook saw it get: its wait ended where the scheduler began to count its
  * run time. A kernel may keep switches from every tracer (while certain threads run); that is
@@ -85,7 +159,7 @@ static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *t
 
 	loss__count(LOSS_MISSED);
 	now = clock__later(clk->since, now - (ran < now - clk->since ? ran : 0));
-	clock__turn(clk, STATE_CPU, now, &seg);
+	clock__move(clk, SCHED_RUNS, now, &seg);
 	sched__woken(clk, &seg);
 }
 
@@ -109,30 +183,35 @@ static __always_inline bool sched__sleeps(struct task_struct *prev, u32 task_sta
 	return task_state != TASK_RUNNING && compat__task_state(prev) != TASK_RUNNING;
 }
 
-static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
-				       u32 task_state, u64 now)
+/* Can what is asked whenever a segment begins change, too? */
+static __always_inline bool sched__follows(void)
 {
-	struct clock *clk;
-	struct segment seg;
-	u32 state = STATE_NONE;
-	bool dead, watched;
+	return (config.filter & FILTER_CHANGING) || config.by == BY_COMM || config.by == BY_CGROUP;
+}
 
-	if (!filter__maybe(prev))
-		return;
-	clk = clock__get(prev);
-	if (!clk)
-		return;
-	if (unlikely(clk->state != STATE_CPU && clk->state != STATE_NONE))
+/* @prev, whose clock is @clk, leaves its CPU; @sleeps: it is not to have it again at once. */
+static __always_inline void sched__leaves(void *ctx, struct clock *clk, struct task_struct *prev,
+					  bool sleeps, u32 task_state, u64 now)
+{
+	bool dead = task_state & TASK_DEAD, watched;
+	u32 state = STATE_NONE;
+	struct segment seg;
+
+	clock__notice(clk);
+	if (unlikely(clk->state != SCHED_RUNS && clk->state != STATE_NONE))
 		sched__unseen_in(clk, prev, now);
-	dead = task_state & TASK_DEAD;
 	watched = !dead && filter__holds(prev);
 	if (likely(watched)) {
 		sched__check_row(clk, prev, now);
 		state = STATE_PREEMPT;
-		if (!preempted && sched__sleeps(prev, task_state))
+		if (!sleeps)
+			sched__queues(clk, prev);
+		else if (SCHED_BLOCKS)
 			state = cause__classify(clk, prev, task_state, true, SCHED_CAUSES);
+		else
+			state = SCHED_RUNS;
 	}
-	clock__turn(clk, state, now, &seg);
+	clock__move(clk, state, now, &seg);
 	if (likely(watched)) {
 		sched__left(ctx, clk, prev);
 	} else if (dead) {
@@ -143,30 +222,61 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 	}
 }
 
-static __always_inline void sched__in(struct task_struct *next, u64 now)
+static __always_inline bool sched__goes_to_sleep(struct task_struct *prev, bool preempted,
+						 u32 task_state)
+{
+	return !(task_state & TASK_DEAD) && !preempted && sched__sleeps(prev, task_state);
+}
+
+static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool preempted,
+				       u32 task_state, u64 now)
 {
 	struct clock *clk;
+	bool sleeps;
+
+	if (!filter__maybe(prev))
+		return;
+	sleeps = sched__goes_to_sleep(prev, preempted, task_state);
+	if (!SCHED_BLOCKS && sleeps && !sched__follows())
+		return;
+	clk = clock__get(prev);
+	if (clk)
+		sched__leaves(ctx, clk, prev, sleeps, task_state, now);
+}
+
+/* @next, whose clock is @clk, gets a CPU. */
+static __always_inline void sched__gets(struct clock *clk, struct task_struct *next, u64 now)
+{
 	struct segment seg;
 
-	if (!filter__maybe(next))
-		return;
-	clk = clock__get(next);
-	if (!clk)
-		return;
-	/*
-	 * No hook saw it leave the CPU: how long it ran is not known. Or none saw it woken: how
-	 * long it waited for the CPU is not known.
-	 */
-	if (unlikely(clk->state == STATE_CPU)) {
-		loss__count(LOSS_MISSED);
-		clk->state = STATE_OTHER;
-	} else if (unlikely(clk->state > STATE_PREEMPT)) {
-		loss__count(LOSS_MISSED);
-	}
-	clock__turn(clk, filter__holds(next) ? STATE_CPU : STATE_NONE, now, &seg);
+	if (unlikely(clk->state != STATE_NONE && (!sched__queued(clk) || sched__ran(clk, next))))
+		sched__unseen(clk);
+	clock__turn(clk, filter__holds(next) ? SCHED_RUNS : STATE_NONE, now, &seg);
 	sched__runs(clk, &seg, now);
 }
 
+static __always_inline void sched__in(struct task_struct *next, u64 now)
+{
+	struct clock *clk = filter__maybe(next) ? clock__get(next) : NULL;
+
+	if (clk)
+		sched__gets(clk, next, now);
+}
+
+/* @task is woken, whose clock is @clk. */
+static __always_inline void sched__wakes(struct task_struct *task, struct clock *clk)
+{
+	struct segment seg;
+
+	/* A wake-up of a thread that had not gone to sleep yet, or is queued already, is none. */
+	if (sched__is_awake(clk, task))
+		return;
+	sched__queues(clk, task);
+	clock__turn(clk, filter__holds(task) ? STATE_RUNQ : STATE_NONE, bpf_ktime_get_ns(), &seg);
+	sched__woken(clk, &seg);
+}
+
+#ifndef SCHED_OWN_PROGRAMS
 SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -183,21 +293,50 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 SEC_TP("sched_wakeup")
 int BPF_PROG(on_wakeup, struct task_struct *task)
 {
-	struct segment seg;
 	struct clock *clk;
 
 	sched__event(PROG_WAKEUP);
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);
-	/* A wake-up of a thread that had not gone to sleep yet, or is queued already, is none. */
-	if (!clk || clk->state == STATE_CPU || clk->state == STATE_RUNQ ||
-	    clk->state == STATE_PREEMPT)
-		return 0;
-	clock__turn(clk, filter__holds(task) ? STATE_RUNQ : STATE_NONE, bpf_ktime_get_ns(), &seg);
-	sched__woken(clk, &seg);
+	if (clk)
+		sched__wakes(task, clk);
 	return 0;
 }
+
+#endif
+#endif
+
+#ifdef TALLY_OWN
+/* For clock__is_alone(): does @child, just made, join the process that the clock is of? */
+static __always_inline void sched__shares(struct clock *clk, struct task_struct *child)
+{
+	if (FIELD(child, tgid) != FIELD(child, pid))
+		clk->shared = 1;
+}
+
+/* The same of a thread that was there. What changes once it has a clock, hooks tell. */
+static __always_inline void sched__finds(struct clock *clk, struct task_struct *task)
+{
+	if (BPF_CORE_READ(task, signal, nr_threads) != 1)
+		clk->shared = 1;
+}
+#else
+static __always_inline void sched__shares(struct clock *clk, struct task_struct *child)
+{
+}
+
+static __always_inline void sched__finds(struct clock *clk, struct task_struct *task)
+{
+}
+#endif
+
+/* The state of a thread's clock that begins while the thread runs, or is about to. */
+#ifdef SCHED_STILL
+#define SCHED_BORN STATE_OTHER
+#else
+#define SCHED_BORN STATE_RUNQ
+#endif
 
 /* In copy_process(): process context, so that a clock may be allocated; the child is not queued. */
 SEC_TP("task_newtask")
@@ -212,21 +351,41 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 		return 0;
 	clk = clock__get(parent);
 	watched = clk && clk->state != STATE_NONE;
+	if (clk)
+		sched__shares(clk, child);
 	if (!filter__inherits(parent, child, watched))
 		return 0;
 	clk = clock__create(child);
 	if (!clk)
 		return 0;
+	sched__shares(clk, child);
 	clk->row = emit__row(child);
 	sched__born(clk, child);
-	clock__start(clk, filter__holds(child) ? STATE_RUNQ : STATE_NONE, TALLY_NONE,
+	clock__start(clk, filter__holds(child) ? SCHED_BORN : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
 #ifdef DWELL_STACK_BPF_H
+	memo__born(child);
+	kmemo__born(child);
 	stack__forked(parent, child);
 #endif
 	return 0;
 }
 
+#ifdef SCHED_STILL
+/* Nobody comes when it leaves its CPU for good: its account is handed over now. */
+static __always_inline void sched__ending(struct task_struct *task)
+{
+	struct clock *clk = clock__get(task);
+	struct segment seg;
+
+	if (!clk || !clk->row)
+		return;
+	clock__turn(clk, STATE_NONE, bpf_ktime_get_ns(), &seg);
+	emit__exit(clk, task);
+	sched__died(clk, task);
+	clock__free(task);
+}
+#else
 /*
  * In do_exit(), before the task leaves the list that iterators walk: from then until it leaves its
  * CPU for good only this tells user space that an account is still to come.
@@ -241,6 +400,7 @@ static __always_inline void sched__ending(struct task_struct *task)
 	clk->ending = 1;
 	__sync_fetch_and_add(&stat->ending, 1);
 }
+#endif
 
 SEC_TP("sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
@@ -250,6 +410,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
+#if !defined(SCHED_STILL) && !defined(SCHED_QUEUED)
 /* ee042be16cb4, 5.19: absent before, and then time on kernel locks is fs, other… */
 SEC_TP_OPTIONAL("contention_begin")
 int BPF_PROG(on_contention_begin, void *lock, u32 flags)
@@ -292,6 +453,8 @@ int BPF_PROG(on_contention_end, void *lock)
 	return 0;
 }
 
+#endif
+
 /* The state of a thread that no hook has seen yet, from what its task says. */
 static __always_inline u32 sched__seed_state(struct clock *clk, struct task_struct *task)
 {
@@ -299,24 +462,39 @@ static __always_inline u32 sched__seed_state(struct clock *clk, struct task_stru
 
 	if (!filter__holds(task))
 		return STATE_NONE;
+	if (SCHED_BORN == STATE_OTHER)
+		return STATE_OTHER;
 	if (compat__on_cpu(task))
-		return STATE_CPU;
-	if (task_state == TASK_RUNNING)
+		return SCHED_RUNS;
+	if (task_state == TASK_RUNNING) {
+		sched__queues(clk, task);
 		return STATE_RUNQ;
+	}
+	if (!SCHED_BLOCKS)
+		return SCHED_RUNS;
 	return cause__classify(clk, task, task_state, false, SCHED_CAUSES);
 }
 
 /* It was leaving its CPU when it was seen, past the hook but still there; no hook came since. */
-static __always_inline void sched__reseed(struct clock *clk, struct task_struct *task)
+static __always_inline bool sched__slipped(struct clock *clk, struct task_struct *task)
 {
-	u32 state;
+	return clk->state == SCHED_RUNS && !clk->seq && !compat__on_cpu(task);
+}
 
-	if (clk->state != STATE_CPU || clk->seq || compat__on_cpu(task))
-		return;
-	state = sched__seed_state(clk, task);
-	clk->slot = state == STATE_NONE ? TALLY_NONE : sched__seeded(clk, state);
+/* @task is seen for the first time; false if a hook was faster. */
+static __always_inline bool sched__meets(struct clock *clk, struct task_struct *task)
+{
+	clk->row = emit__row(task);
+	sched__born(clk, task);
+#ifdef DWELL_STACK_BPF_H
+	memo__born(task);
+	kmemo__born(task);
+#endif
+	if (likely(clk->state == STATE_NONE))
+		return true;
+	/* It knew no row: what it remembers is nobody's. */
 	clk->memo.word = 0;
-	compat__claim(&clk->state, STATE_CPU, state);
+	return false;
 }
 
 /* Before the run: gives every thread that exists a clock. Run twice, so that none slips through. */
@@ -326,28 +504,28 @@ int seed(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct clock *clk;
 	u32 state, slot;
+	bool fresh;
 
 	if (config.lazy || !task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
 	if (!clk)
 		return 0;
-	if (clk->row) {
-		sched__reseed(clk, task);
+	fresh = clk->row ? sched__slipped(clk, task) : sched__meets(clk, task);
+	sched__finds(clk, task);
+	if (!fresh)
 		return 0;
-	}
-	clk->row = emit__row(task);
-	sched__born(clk, task);
-	/* A hook was faster, and knew no row: what it remembers is nobody's. */
-	if (clk->state != STATE_NONE) {
-		clk->memo.word = 0;
-		return 0;
-	}
 	state = sched__seed_state(clk, task);
 	slot = state == STATE_NONE ? TALLY_NONE : sched__seeded(clk, state);
 	/* The holder of a lock could not be read from here: the next wait is not this one. */
 	clk->memo.word = 0;
-	clock__start(clk, state, slot, bpf_ktime_get_ns());
+	/* Which of the two it was, the clock tells: the verifier then goes through this once. */
+	if (!*(volatile u64 *)&clk->since) {
+		clock__start(clk, state, slot, bpf_ktime_get_ns());
+	} else if (!*(volatile u32 *)&clk->seq) {
+		clk->slot = slot;
+		compat__claim(&clk->state, SCHED_RUNS, state);
+	}
 	return 0;
 }
 
@@ -363,9 +541,12 @@ int collect(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	u32 epoch = window.epoch - 1, seq;
+	struct seq_file *seq_file = ctx->meta->seq;
 	struct thread_rec rec;
 	struct clock *clk;
 
+	/* Once: see path.bpf.h for what it costs to follow. */
+	barrier_var(seq_file);
 	if (!task)
 		return 0;
 	clk = clock__get(task);
@@ -376,19 +557,19 @@ int collect(struct bpf_iter__task *ctx)
 	/* The clock was turned meanwhile: user space comes again. */
 	if ((seq & 1) || seq != *(volatile u32 *)&clk->seq) {
 		rec.flags = THREAD_TORN;
-		bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+		bpf_seq_write(seq_file, &rec, sizeof(rec));
 		return 0;
 	}
 	emit__identity(&rec, clk, task);
 	if (clk->ending)
 		rec.flags |= THREAD_ENDING;
 	/* Without room the write fails, and the kernel comes again with it: no claim yet. */
-	if (sched__has_room(ctx->meta->seq, sizeof(rec)) && !emit__claim(clk, epoch)) {
+	if (sched__has_room(seq_file, sizeof(rec)) && !emit__claim(clk, epoch)) {
 		if (!clk->ending)
 			return 0;
 		rec.flags |= THREAD_TAKEN;
 	}
-	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	bpf_seq_write(seq_file, &rec, sizeof(rec));
 	return 0;
 }
 

@@ -4,7 +4,9 @@
 #define DWELL_STACK_BPF_H
 
 #include "lib/filter.bpf.h"
+#include "lib/kmemo.bpf.h"
 #include "lib/loss.bpf.h"
+#include "lib/memo.bpf.h"
 #include "lib/unwind.bpf.h"
 #include "stack.h"
 
@@ -101,14 +103,11 @@ static __always_inline struct walk *stack__begin(void)
 	return w;
 }
 
-static __always_inline u32 stack__kernel(void *ctx)
+static __always_inline u32 stack__kernel_walk(void *ctx, struct walk *w)
 {
-	struct walk *w = stack__begin();
 	u32 id = STACK_LOST;
 	long bytes;
 
-	if (!w)
-		return STACK_LOST;
 	bytes = bpf_get_stack(ctx, w->stack.ip, sizeof(w->stack.ip), 0);
 	if (likely(bytes > 0)) {
 		w->stack.n = (u32)bytes / 8;
@@ -117,8 +116,61 @@ static __always_inline u32 stack__kernel(void *ctx)
 	} else {
 		loss__count(LOSS_STACK_FAULT);
 	}
-	w->busy = 0;
 	return id;
+}
+
+/* Is what is kept under @id the stack in walk.stack, but for the hook's own frames? */
+__noinline int stack__is_alike(u32 id)
+{
+	struct stack *kept = bpf_map_lookup_elem(&stacks, &id);
+	struct walk *w = walk__get();
+
+	if (!w || !kept || kept->n != w->stack.n)
+		return 0;
+	for (u64 i = KMEMO_INNER; i < KMEMO_FRAMES && i < w->stack.n; i++) {
+		if (kept->ip[i] != w->stack.ip[i])
+			return 0;
+	}
+	return 1;
+}
+
+/* The kernel stack was @known, or else walked; with MEMO_CHECK it was both, and is kept as @id. */
+__noinline int stack__count_kernel(u32 known, u32 id)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+
+	if (!stat)
+		return 0;
+	if (known == STACK_NONE) {
+		stat->kernel_walked++;
+		return 0;
+	}
+	stat->kernel_recalled++;
+	if (config.memo == MEMO_CHECK && id != known && !stack__is_alike(known))
+		stat->kernel_misremembered++;
+	return 0;
+}
+
+/*
+ * The kernel stack. @key: with the same one, it is the same code that calls, from the same stack of
+ * the same thread; so what was found before may be found again. 0: it is walked.
+ */
+static __always_inline u32 stack__kernel(void *ctx, u64 key)
+{
+	u32 known = STACK_NONE, id = STACK_NONE;
+	struct walk *w = stack__begin();
+
+	if (!w)
+		return STACK_LOST;
+	if (key && config.memo)
+		known = kmemo__recall(key, compat__number(ctx));
+	if (known == STACK_NONE || config.memo == MEMO_CHECK)
+		id = stack__kernel_walk(ctx, w);
+	if (known == STACK_NONE && key && config.memo)
+		kmemo__walked(key, id, compat__number(ctx));
+	stack__count_kernel(known, id);
+	w->busy = 0;
+	return known != STACK_NONE ? known : id;
 }
 
 /* By frame pointers alone: programs of 32 bits, and machines that there are no tables for. */
@@ -134,35 +186,56 @@ static __always_inline bool stack__by_kernel(void *ctx, struct walk *w)
 	return true;
 }
 
-static __always_inline bool stack__walk(void *ctx, struct walk *w, struct task_struct *task)
+/* The id of the stack that the registers in @w have: as remembered, or walked. */
+static __always_inline u32 stack__by_tables(struct walk *w, struct task_struct *task)
 {
-	u64 mm = (u64)FIELD(task, mm);
+	struct cpu_stat *stat = cpu_stat__get();
+	struct memos *memos = config.memo ? memos__of(task) : NULL;
+	u32 known = memos ? memo__recall() : STACK_NONE, id;
+
+	if (stat && known != STACK_NONE)
+		stat->recalled++;
+	if (known != STACK_NONE && config.memo != MEMO_CHECK)
+		return known;
+	unwind__walk();
+	id = stack__keep();
+	if (stat)
+		stat->walked++;
+	if (stat && known != STACK_NONE && known != id)
+		stat->misremembered++;
+	if (memos && known == STACK_NONE)
+		memo__keep(w, memos, id);
+	return id;
+}
+
+static __always_inline u32 stack__walk(void *ctx, struct walk *w, struct task_struct *task)
+{
+	u64 mm = (u64)BPF_CORE_READ(task, mm);
 
 	/* Kernel threads and exiting threads have no user stack. */
 	if (!mm)
-		return false;
+		return STACK_NONE;
 	w->stack.tgid = FIELD(task, tgid);
 #if defined(__TARGET_ARCH_x86)
 	if (bpf_probe_read_kernel(&w->saved, sizeof(w->saved), compat__regs(task)))
-		return false;
+		return STACK_NONE;
 	/* Threads that the kernel has made within a process have no registers. */
 	if (unlikely(!w->saved.cs))
-		return false;
+		return STACK_NONE;
 	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
 		unwind__registers(w);
 		unwind__enter(w, w->stack.tgid, mm);
-		unwind__walk();
-		return true;
+		return stack__by_tables(w, task);
 	}
 #endif
-	return stack__by_kernel(ctx, w);
+	return stack__by_kernel(ctx, w) ? stack__keep() : STACK_NONE;
 }
 
 static __always_inline u32 stack__user(void *ctx)
 {
 	struct walk *w = stack__begin();
 	struct task_struct *task;
-	u32 id = STACK_NONE;
+	u32 id;
 
 	if (!w)
 		return STACK_LOST;
@@ -171,26 +244,25 @@ static __always_inline u32 stack__user(void *ctx)
 #else
 	task = bpf_get_current_task_btf();
 #endif
-	if (stack__walk(ctx, w, task))
-		id = stack__keep();
+	id = stack__walk(ctx, w, task);
 	w->busy = 0;
 	return id;
 }
 
 static __always_inline u32 stack__id(void *ctx, u64 flags)
 {
-	return flags & BPF_F_USER_STACK ? stack__user(ctx) : stack__kernel(ctx);
+	return flags & BPF_F_USER_STACK ? stack__user(ctx) : stack__kernel(ctx, 0);
 }
 
-/* The stacks that were asked for: user << 32 | kernel. */
-static __always_inline u64 stack__ids(void *ctx)
+/* The stacks that were asked for: user << 32 | kernel. @key: as for stack__kernel(). */
+static __always_inline u64 stack__ids(void *ctx, u64 key)
 {
 	u64 user = STACK_NONE, kernel = STACK_NONE;
 
 	if (config.user_stacks)
 		user = stack__id(ctx, BPF_F_USER_STACK);
 	if (config.kernel_stacks)
-		kernel = stack__id(ctx, 0);
+		kernel = stack__kernel(ctx, key);
 	return user << 32 | kernel;
 }
 
@@ -203,10 +275,10 @@ static __always_inline void stack__forked(struct task_struct *parent, struct tas
 	if (!config.user_stacks || from == to)
 		return;
 	known = bpf_map_lookup_elem(&unwind_spaces, &from);
-	if (!known || (known->mm && known->mm != (u64)FIELD(parent, mm)))
+	if (!known || (known->mm && known->mm != (u64)BPF_CORE_READ(parent, mm)))
 		return;
 	space = *known;
-	space.mm = (u64)FIELD(child, mm);
+	space.mm = (u64)BPF_CORE_READ(child, mm);
 	space.code = 0;
 	bpf_map_update_elem(&unwind_spaces, &to, &space, BPF_ANY);
 }

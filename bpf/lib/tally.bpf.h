@@ -62,33 +62,81 @@ static __always_inline u64 tally__cpu_row(u64 row)
 	return config.by == BY_CPU ? TALLY_ROW_CPU | bpf_get_smp_processor_id() : row;
 }
 
+/* The histogram of @slot in @epoch; NULL: nothing is tallied. */
+static __always_inline struct hist *tally__hist(u32 slot, u32 epoch)
+{
+	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+
+	if (slot == TALLY_NONE || !epoch || epoch > window.last)
+		return NULL;
+	return bpf_map_lookup_elem(&tallies, &index);
+}
+
+/* In place of a weight: one wait, and nobody else adds to this tally meanwhile. */
+#define TALLY_ALONE (~0ULL)
+
+/* Commands that never say so go without the code: TALLY_OWN is not defined. */
+#ifdef TALLY_OWN
+static __always_inline bool tally__alone(u64 weight)
+{
+	return weight == TALLY_ALONE;
+}
+#else
+static __always_inline bool tally__alone(u64 weight)
+{
+	return false;
+}
+#endif
+
+static __always_inline void tally__raise(u32 *count, u64 weight)
+{
+	if (tally__alone(weight))
+		++*count;
+	else
+		__sync_fetch_and_add(count, weight);
+}
+
+static __always_inline void tally__bucket(struct hist *hist, u64 v, u64 weight)
+{
+	u64 bucket = (u64)hist__index(v);
+
+	/* Or clang 14 tests one register and uses another: no bound for the verifier. */
+	barrier_var(bucket);
+	if (unlikely(bucket >= HIST_BUCKETS)) {
+		tally__raise(&hist->zero, weight);
+		return;
+	}
+	barrier_var(bucket);
+	tally__raise(&hist->bucket[bucket], weight);
+}
+
+/* Counts one value of @ns; its sum and maximum are kept elsewhere. Global: see below. */
+__noinline __attribute__((unused)) int tally__count(u32 slot, u32 epoch, u64 ns)
+{
+	struct hist *hist = tally__hist(slot, epoch);
+
+	if (hist)
+		tally__bucket(hist, ns, 1);
+	return 0;
+}
+
 /*
  * Adds @weight waits that ended: each @total ns long since the run's start, @inside of them in
  * @epoch. A global function of scalars, which the verifier looks at once and not once per caller.
  */
 __noinline int tally__add_weighted(u32 slot, u32 epoch, u64 inside, u64 total, u64 weight)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
-	struct hist *hist;
-	u64 bucket;
+	struct hist *hist = tally__hist(slot, epoch);
 
-	if (slot == TALLY_NONE || !epoch || epoch > window.last)
-		return 0;
-	hist = bpf_map_lookup_elem(&tallies, &index);
 	if (!hist)
 		return 0;
-	__sync_fetch_and_add(&hist->sum, inside * weight);
+	if (tally__alone(weight))
+		hist->sum += inside;
+	else
+		__sync_fetch_and_add(&hist->sum, inside * weight);
 	if (unlikely(total > hist->max))
 		compat__max(&hist->max, total);
-	bucket = (u64)hist__index(total);
-	/* Or clang 14 tests one register and uses another: no bound for the verifier. */
-	barrier_var(bucket);
-	if (unlikely(bucket >= HIST_BUCKETS)) {
-		__sync_fetch_and_add(&hist->zero, weight);
-		return 0;
-	}
-	barrier_var(bucket);
-	__sync_fetch_and_add(&hist->bucket[bucket], weight);
+	tally__bucket(hist, total, weight);
 	return 0;
 }
 
@@ -96,5 +144,13 @@ static __always_inline void tally__add(u32 slot, u32 epoch, u64 inside, u64 tota
 {
 	tally__add_weighted(slot, epoch, inside, total, 1);
 }
+
+#ifdef TALLY_OWN
+/* A wait of a thread ended, in a hook of its own; @alone: no other thread is of the tally's row. */
+static __always_inline void tally__add_own(bool alone, u32 slot, u32 epoch, u64 inside, u64 total)
+{
+	tally__add_weighted(slot, epoch, inside, total, alone ? TALLY_ALONE : 1);
+}
+#endif
 
 #endif

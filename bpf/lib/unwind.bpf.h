@@ -69,6 +69,26 @@ struct unwind_saved {
 /* Words that a frame's saved registers are usually in: those right below its CFA. */
 #define UNWIND_WINDOW 8
 
+/*
+ * All that a walk went by: another one that finds the same in the same tables takes the same way,
+ * and need not be made (memo.bpf.h). Of the registers, the instruction and stack pointers always
+ * count, rbp where a frame was found by it; a walk that needed any other one is not remembered. Of
+ * the stack's words, return addresses, and where rbp was saved.
+ */
+#define MEMO_WORDS 48
+#define MEMO_UNFIT (MEMO_WORDS + 1) /* memo.n: a walk that cannot be remembered */
+#define MEMO_RBP   1                /* in memo.at[]: the word is rbp, not a return address */
+
+struct memo {
+	u64 ip, sp, bp;
+	u32 id;     /* of the stack */
+	u32 serial; /* of the tables: struct unwind_space */
+	u32 n;      /* words */
+	u32 by_rbp;
+	u32 at[MEMO_WORDS]; /* where the words are: bytes above sp, with MEMO_RBP */
+	u64 word[MEMO_WORDS];
+};
+
 struct walk {
 	u64 reg[32];  /* by DWARF's numbers; a power of two: an index is masked */
 	u32 busy;     /* of this CPU: a walk may be interrupted by another one */
@@ -84,6 +104,7 @@ struct walk {
 		u64 context[17];
 		struct unwind_saved saved;
 	};
+	struct memo memo;
 	struct stack stack;
 };
 
@@ -132,6 +153,30 @@ __noinline int unwind__find_range(u64 pc)
 	return 1;
 }
 
+/*
+ * Where the function begins that the row at @at of @chunk is of, into walk.start: that is not far,
+ * or else it stays unknown. A global function of scalars, which the verifier looks at once.
+ */
+__noinline int unwind__find_start(u32 number, u64 at)
+{
+	void *inner = bpf_map_lookup_elem(&unwind_chunks, &number);
+	struct walk *w = walk__get();
+	struct unwind_chunk *chunk;
+	u32 zero = 0;
+
+	if (!w || !inner)
+		return 0;
+	chunk = bpf_map_lookup_elem(inner, &zero);
+	if (!chunk)
+		return 0;
+	for (u32 i = 0; i < UNWIND_BACK && at > w->range.rows; i++, at -= 2) {
+		if (chunk->word[(at + 1) & (UNWIND_CHUNK_WORDS - 1)] & UNWIND_FIRST)
+			break;
+	}
+	w->start = w->range.base + chunk->word[at & (UNWIND_CHUNK_WORDS - 1)];
+	return 0;
+}
+
 /* The number of the rule for @pc, which is in walk.range; 0 (UNWIND_NONE's) if there is none. */
 __noinline int unwind__find_rule(u64 pc)
 {
@@ -159,27 +204,25 @@ __noinline int unwind__find_rule(u64 pc)
 	at = w->range.rows;
 	for (u32 i = 0; i < 12 && low < high; i++) {
 		u64 mid = (low + high + 1) / 2;
+		u64 row = chunk->word[(at + 2 * mid) & (UNWIND_CHUNK_WORDS - 1)];
+		/* All ones if it is beyond. No branch, of which the verifier goes both ways. */
+		u64 beyond = (s64)(off - row) >> 63;
 
-		if (chunk->word[(at + 2 * mid) & (UNWIND_CHUNK_WORDS - 1)] <= off)
-			low = mid;
-		else
-			high = mid - 1;
+		barrier_var(beyond);
+		low ^= (low ^ mid) & ~beyond;
+		high ^= (high ^ (mid - 1)) & beyond;
 	}
 	at += 2 * low;
-	if (unlikely(w->whole)) {
-		/* Where the function begins, which is not far, or else it stays unknown. */
-		high = at;
-		for (u32 i = 0; i < UNWIND_BACK && high > w->range.rows; i++, high -= 2) {
-			if (chunk->word[(high + 1) & (UNWIND_CHUNK_WORDS - 1)] & UNWIND_FIRST)
-				break;
-		}
-		w->start = w->range.base + chunk->word[high & (UNWIND_CHUNK_WORDS - 1)];
-	}
+	if (unlikely(w->whole))
+		unwind__find_start(w->range.chunk, at);
 	return chunk->word[(at + 1) & (UNWIND_CHUNK_WORDS - 1)] & ~UNWIND_FIRST;
 }
 
 static __always_inline int unwind__end(struct walk *w, u32 why)
 {
+	/* What could not be read once may be readable the next time. */
+	if (why == STACK_UNREADABLE)
+		w->memo.n = MEMO_UNFIT;
 	w->stack.end = why;
 	return 1;
 }
@@ -195,15 +238,41 @@ static __always_inline int unwind__to(struct walk *w, u64 cfa, u64 ra, bool exac
 	return 0;
 }
 
+/* The walk went by this word. */
+static __always_inline void unwind__note(struct walk *w, u64 at, u64 word, u32 flag)
+{
+	u64 n = w->memo.n;
+
+	if (!config.memo)
+		return;
+	at -= w->memo.sp;
+	if (n >= MEMO_WORDS || at & 7 || at >> 32) {
+		w->memo.n = MEMO_UNFIT;
+		return;
+	}
+	w->memo.at[n] = at | flag;
+	w->memo.word[n] = word;
+	w->memo.n = n + 1;
+}
+
+static __always_inline void unwind__unfit(struct walk *w)
+{
+	if (config.memo)
+		w->memo.n = MEMO_UNFIT;
+}
+
 /* Code without a table: a frame pointer, if there is one. */
 static __always_inline int unwind__by_pointer(struct walk *w)
 {
 	u64 bp = w->reg[UNWIND_RBP];
 
+	w->memo.by_rbp = 1;
 	if (bp < w->reg[UNWIND_RSP] || bp & 7)
 		return unwind__end(w, STACK_NO_FRAME);
 	if (bpf_probe_read_user(w->window, 16, (void *)bp))
 		return unwind__end(w, STACK_UNREADABLE);
+	unwind__note(w, bp, w->window[0], MEMO_RBP);
+	unwind__note(w, bp + 8, w->window[1], 0);
 	w->reg[UNWIND_RBP] = w->window[0];
 	return unwind__to(w, bp + 16, w->window[1], false);
 }
@@ -212,6 +281,7 @@ static __always_inline int unwind__signal(struct walk *w, s32 offset)
 {
 	u64 *c = w->context;
 
+	unwind__unfit(w);
 	if (bpf_probe_read_user(c, sizeof(w->context), (void *)(w->reg[UNWIND_RSP] + offset)))
 		return unwind__end(w, STACK_UNREADABLE);
 	for (u32 i = 0; i < 8; i++)
@@ -249,6 +319,7 @@ static __always_inline int unwind__restore(struct walk *w, const struct unwind_r
 				      (void *)(cfa - sizeof(w->window)));
 	if (!unwind__word(w, window, cfa, cfa + rule->ra, &ra))
 		return unwind__end(w, STACK_UNREADABLE);
+	unwind__note(w, cfa + rule->ra, ra, 0);
 #pragma unroll
 	for (u32 i = 0; i < UNWIND_SAVED; i++) {
 		const u32 reg = i == 0 ? UNWIND_RBX : i == 1 ? UNWIND_RBP : UNWIND_R12 + i - 2;
@@ -257,6 +328,8 @@ static __always_inline int unwind__restore(struct walk *w, const struct unwind_r
 			continue;
 		if (!unwind__word(w, window, cfa, base + rule->saved[i], &value))
 			return unwind__end(w, STACK_UNREADABLE);
+		if (reg == UNWIND_RBP)
+			unwind__note(w, base + rule->saved[i], value, MEMO_RBP);
 		w->reg[reg] = value;
 	}
 	return unwind__to(w, cfa, ra, false);
@@ -272,8 +345,13 @@ static __always_inline int unwind__by_rule(struct walk *w, const struct unwind_r
 	case UNWIND_SIGNAL:
 		return unwind__signal(w, rule->offset);
 	case UNWIND_REG:
+		if (rule->reg == UNWIND_RBP)
+			w->memo.by_rbp = 1;
+		else if (rule->reg != UNWIND_RSP)
+			unwind__unfit(w);
 		break;
 	case UNWIND_DEREF:
+		unwind__unfit(w);
 		if (bpf_probe_read_user(&cfa, sizeof(cfa), (void *)cfa))
 			return unwind__end(w, STACK_UNREADABLE);
 		break;
@@ -288,8 +366,11 @@ static __always_inline int unwind__by_rule(struct walk *w, const struct unwind_r
 	return unwind__restore(w, rule, cfa, rule->kind == UNWIND_DEREF ? base : cfa);
 }
 
-/* From a frame to its caller: 0, or 1 and stack.end says why there is no caller. */
-__noinline int unwind__step(u32 depth)
+/*
+ * Keeps frame @depth, and goes to its caller: 0, or 1 and stack.end says why there is no caller.
+ * Global functions, so that little is left for each pass of unwind__walk()'s loop: see above.
+ */
+__noinline int unwind__go(void)
 {
 	struct walk *w = walk__get();
 	struct unwind_rule *rule;
@@ -310,6 +391,23 @@ __noinline int unwind__step(u32 depth)
 	if (!rule)
 		return unwind__end(w, STACK_NO_RULE);
 	return unwind__by_rule(w, rule);
+}
+
+__noinline int unwind__step(u64 depth)
+{
+	struct walk *w = walk__get();
+	int end;
+
+	if (!w || depth >= STACK_FRAMES)
+		return 1;
+	w->stack.ip[depth] = w->reg[UNWIND_PC];
+	end = unwind__go();
+	if (unlikely(!end && w->whole)) {
+		w->whole = 0;
+		if (w->start)
+			w->stack.ip[0] = w->start;
+	}
+	return end;
 }
 
 static __always_inline void unwind__registers(struct walk *w)
@@ -374,16 +472,15 @@ __noinline int unwind__walk(void)
 	w->whole = !config.addresses && w->interrupted;
 	w->start = 0;
 	w->stack.end = STACK_DEEP;
+	w->memo.ip = w->reg[UNWIND_PC];
+	w->memo.sp = w->reg[UNWIND_RSP];
+	w->memo.bp = w->reg[UNWIND_RBP];
+	w->memo.by_rbp = 0;
+	w->memo.n = w->interrupted ? MEMO_UNFIT : 0;
 	for (i = 0; i < STACK_FRAMES; i++) {
-		w->stack.ip[i] = w->reg[UNWIND_PC];
 		if (unwind__step(i)) {
 			i++;
 			break;
-		}
-		if (unlikely(w->whole)) {
-			w->whole = 0;
-			if (w->start)
-				w->stack.ip[0] = w->start;
 		}
 	}
 	w->stack.n = i;

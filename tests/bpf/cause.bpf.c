@@ -74,7 +74,7 @@ int blocked_on_fd(struct bpf_raw_tracepoint_args *ctx)
 	struct clock_memo last = {};
 	struct cause c = {};
 
-	cause__print_fd(&m, self(), ctx->args[1]);
+	cause__print_fd(&m, self(), ctx->args[1], true);
 	tell(&c, cause__state(&c, &m, &last));
 	return 0;
 }
@@ -85,7 +85,7 @@ int name_of_fd(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct clock_memo m = {.word = WORD_SET | (ctx->args[0] & 0xffff)};
 
-	cause__print_fd(&m, self(), ctx->args[1]);
+	cause__print_fd(&m, self(), ctx->args[1], true);
 	cause__resolve(&the_clock, &m, false, true);
 	answer.state = m.state;
 	answer.slot = m.slot;

@@ -132,6 +132,14 @@ static inline int harness__map_fd(struct harness *h, const char *name)
 	return bpf_object__find_map_fd_by_name(h->obj, name);
 }
 
+/* Gives out the numbers below @slots, as user space does. */
+static inline void harness__slots(struct harness *h, uint32_t slots)
+{
+	for (uint32_t i = 0; i < slots; i++)
+		assert_int_equal(bpf_map_update_elem(harness__map_fd(h, "tally_free"), NULL, &i, 0),
+				 0);
+}
+
 static inline int harness__prog_fd(struct harness *h, const char *name)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(h->obj, name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* The hooks' bodies on the driver's own clock, with switches that the test makes up. */
+#define TALLY_OWN
 #include "lib/cause.bpf.h"
 #include "lib/clock.bpf.h"
 
@@ -78,6 +79,15 @@ int out(struct bpf_raw_tracepoint_args *ctx)
 		return 1;
 	tell(clk, ctx->args[1]);
 	return 0;
+}
+
+/* Has nobody else the driver's row? */
+SEC("raw_tp")
+int alone(void *ctx)
+{
+	struct clock *clk = clock__get(self());
+
+	return clk && clock__is_alone(clk);
 }
 
 /* The driver begins to exit. */

@@ -7,6 +7,8 @@ struct clock_answer answer SEC(".data.test");
 
 static struct clock the_clock;
 static struct span_stack stack;
+static struct span_waits waits;
+static struct span_result result;
 
 /* args: state, now */
 SEC("raw_tp")
@@ -22,6 +24,8 @@ int turn(struct bpf_raw_tracepoint_args *ctx)
 	struct segment seg;
 
 	clock__turn(&the_clock, ctx->args[0], ctx->args[1], &seg);
+	if (seg.state != STATE_CPU)
+		span__waited(&waits, &the_clock, &seg);
 	return 0;
 }
 
@@ -29,7 +33,7 @@ int turn(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp")
 int begin(struct bpf_raw_tracepoint_args *ctx)
 {
-	bool opened = span__begin(&stack, &the_clock, ctx->args[0], ctx->args[1]);
+	bool opened = span__begin(&stack, &the_clock, &waits, ctx->args[0], ctx->args[1]);
 
 	answer.depth = stack.depth;
 	return opened;
@@ -39,8 +43,7 @@ int begin(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp")
 int end(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct span_result result = {};
-	bool closed = span__end(&stack, &the_clock, ctx->args[0], ctx->args[1], &result);
+	bool closed = span__end(&stack, &the_clock, &waits, ctx->args[0], ctx->args[1], &result);
 
 	answer.depth = stack.depth;
 	answer.start = result.start;

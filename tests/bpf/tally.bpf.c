@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
+#define TALLY_OWN
 #include "lib/tally.bpf.h"
 
 #include "tally_test.h"
@@ -28,6 +29,14 @@ SEC("raw_tp")
 int add(struct bpf_raw_tracepoint_args *ctx)
 {
 	tally__add(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3]);
+	return 0;
+}
+
+/* The same, while nobody else adds to the tally. */
+SEC("raw_tp")
+int add_alone(struct bpf_raw_tracepoint_args *ctx)
+{
+	tally__add_weighted(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], TALLY_ALONE);
 	return 0;
 }
 

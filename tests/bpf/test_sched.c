@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* bpf/lib/sched.bpf.h: switches, and those that the kernel kept from the hooks. */
+/* LDFLAGS: -pthread */
 #include "harness.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
 
 #include "base/time.h"
 #include "sched_test.h"
@@ -122,12 +126,50 @@ static void test_ended_only(void **state)
 	assert_int_equal(harness__stat(h).ended, 0);
 }
 
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+/* What a new process says of itself */
+static int alone_in_child(struct harness *h)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (!pid)
+		_exit(harness__run(h, "alone"));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A process with one thread is told from one that has, or had, more. */
+static void test_alone(void **state)
+{
+	struct harness *h = *state;
+	struct bpf_link *link;
+	pthread_t thread;
+
+	begin(h, STATE_CPU, time__now());
+	link = bpf_program__attach(bpf_object__find_program_by_name(h->obj, "on_newtask"));
+	assert_non_null(link);
+	assert_int_equal(alone_in_child(h), 1);
+	assert_int_equal(harness__run(h, "alone"), 1);
+	assert_int_equal(pthread_create(&thread, NULL, nothing, NULL), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(harness__run(h, "alone"), 0);
+	assert_int_equal(alone_in_child(h), 1);
+	assert_int_equal(bpf_link__destroy(link), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HARNESS_BOTH(test_seen),       HARNESS_BOTH(test_in_unseen),
 		HARNESS_BOTH(test_out_unseen), HARNESS_BOTH(test_wakeup_unseen),
 		HARNESS_BOTH(test_ending),     HARNESS_BOTH(test_ended_only),
+		HARNESS_BOTH(test_alone),
 	};
 
 	return harness__main(tests);

@@ -51,6 +51,23 @@ static void expect_span(const struct clock_answer *a, uint64_t from, uint64_t la
 	assert_int_equal(sum, latency);
 }
 
+/* A switch that no hook saw is told of later, with the time at which it was. */
+static void test_unseen_switch(void **state)
+{
+	struct harness *h = *state;
+	struct clock_answer *a = start(h);
+
+	turn(h, STATE_RUNQ, 1100);
+	assert_true(begin(h, A, 1300)); /* it runs, since 1200 */
+	turn(h, STATE_CPU, 1200);
+	turn(h, STATE_DISK, 1400);
+	assert_true(end(h, A, 1500));
+	expect_span(a, 1300, 200);
+	assert_int_equal(a->read[STATE_RUNQ], 0);
+	assert_int_equal(a->read[STATE_CPU], 100);
+	assert_int_equal(a->read[STATE_DISK], 100);
+}
+
 static void test_adds_up(void **state)
 {
 	struct harness *h = *state;
@@ -305,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HARNESS_BOTH(test_adds_up),
+		HARNESS_BOTH(test_unseen_switch),
 		HARNESS_BOTH(test_inside_segments),
 		HARNESS_BOTH(test_nested),
 		HARNESS_BOTH(test_across_cuts),

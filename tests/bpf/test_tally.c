@@ -112,6 +112,7 @@ static void test_add(void **state)
 		int bucket = hist__index(totals[i]);
 
 		harness__run(h, "add", 3, 1, totals[i] / 2, totals[i]);
+		harness__run(h, "add_alone", 1, 1, totals[i] / 2, totals[i]);
 		expected.sum += totals[i] / 2;
 		if (totals[i] > expected.max)
 			expected.max = totals[i];
@@ -123,6 +124,7 @@ static void test_add(void **state)
 	assert_int_equal(expected.zero, 2);
 	assert_int_equal(expected.bucket[HIST_BUCKETS - 1], 1);
 	assert_memory_equal(&hists[3], &expected, sizeof(expected));
+	assert_memory_equal(&hists[1], &expected, sizeof(expected));
 	assert_int_equal(hist__count(&hists[2]) + hist__count(&hists[4]), 0);
 }
 
@@ -135,6 +137,7 @@ static void test_add_outside_the_run(void **state)
 	h->window->last = 2;
 	harness__run(h, "add", 0, 0, 10, 10);
 	harness__run(h, "add", 0, 3, 10, 10);
+	harness__run(h, "add_alone", 0, 3, 10, 10);
 	harness__run(h, "add", TALLY_NONE, 1, 10, 10);
 	harness__run(h, "add", SLOTS * 2, 1, 10, 10);
 	for (int i = 0; i < SLOTS * 2; i++)
@@ -221,9 +224,7 @@ static void start_slots(struct harness *h, uint32_t keys, uint32_t slots)
 	harness__size(h, "tally_slots", keys);
 	harness__size(h, "tally_free", slots);
 	harness__load(h);
-	for (uint32_t i = 0; i < slots; i++)
-		assert_int_equal(bpf_map_update_elem(harness__map_fd(h, "tally_free"), NULL, &i, 0),
-				 0);
+	harness__slots(h, slots);
 }
 
 static void test_slots_until_full(void **state)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # Hostile and damaged ELF files: neither a crash nor a hang, one line, and a module without names.
 
+# bats file_tags=once
+
 load lib
 
 @test "60 s of libFuzzer find nothing" {

@@ -48,6 +48,16 @@ need() {
 	done
 }
 
+# The same in a guest, which has what the host happens to have; natively tools/install-deps brings them
+need_natively() {
+	local program
+
+	[ -z "${DWELL_VM:-}" ] || need "$@"
+	for program; do
+		command -v "$program" >/dev/null || fail_with "$program is missing: sudo tools/install-deps"
+	done
+}
+
 dwell() {
 	timeout -k 5 "$LIMIT" "$DWELL" "$@"
 }
@@ -97,6 +107,19 @@ await() {
 ALONE=(setsid env "--default-signal=INT,QUIT")
 ! command -v setpriv >/dev/null || ALONE+=(setpriv --pdeathsig KILL)
 
+# For a client whose times are the truth, and its server: a client waits for a CPU itself, too, and
+# for the server to have one.
+AT_ONCE=(chrt --rr 1)
+
+at_once() { # PID: of a process with all its threads, and what these start
+	chrt --all-tasks --rr --pid 1 "$1"
+}
+
+# The steal of all CPUs so far: what the hypervisor gave to others. In ns.
+steal() {
+	awk -v hz="$(getconf CLK_TCK)" '$1 == "cpu" { printf "%.0f", $9 * 1e9 / hz }' /proc/stat
+}
+
 # A program in the background, with stdout in a file; its pid and process group come in $PID.
 start() { # file of stdout, program…
 	"${ALONE[@]}" "${@:2}" >"$1" 3>&- &
@@ -117,6 +140,20 @@ start_dwell() {
 stop_dwell() {
 	kill -INT "$DWELL_PID" 2>/dev/null || true
 	await "$DWELL_PID" 20 || fail_with "dwell's exit status is $?:" "$T/dwell.err"
+}
+
+# query, of a workload that stands in for the server NAME: it begins when dwell looks.
+query_stand_in() { # workload NAME
+	cp "$W/$1" "$T/$2"
+	mkfifo "$T/go"
+	start "$T/out" sh -c 'exec "$1" <"$0" 2>"$0.err"' "$T/go" "$T/$2"
+	exec 7>"$T/go"
+	wait_for '^ready' "$T/go.err"
+	start_dwell query -d 120 --json -p "$PID" -v
+	echo go >&7
+	exec 7>&-
+	await "$PID"
+	stop_dwell
 }
 
 # skip unless the kernel tells of contended locks (5.19): they count as what the system call is then

@@ -31,9 +31,10 @@ holder_of() { # mode, kind [options of lock…]
 			"holders: \(.holders)")'
 }
 
-crowd() { # kind [options of lock…]
+crowd() { # kind [options of lock…]; $HOLD: rounds, ms, and how often the holder syncs a file
+	# shellcheck disable=SC2086 # words
 	dwell lock --json -o "$T/lock.json" --user "${@:2}" -- \
-		"$W/locks" crowd "$1" 40 10 >"$T/truth.json" 2>"$T/err"
+		"$W/locks" crowd "$1" ${HOLD:-40 10} >"$T/truth.json" 2>"$T/err"
 	check "$T/lock.json" 'lock_crowd($truth[0])' --slurpfile truth "$T/truth.json"
 }
 
@@ -53,6 +54,12 @@ crowd() { # kind [options of lock…]
 	oracle lock-timed mutex
 }
 
+@test "a wait that ends with its time: who has the lock, and that nobody let it go" {
+	oracle lock-expired mutex
+	check "$T/lock.json" '.loss.total as $lost | [.rows[] | select(.kind == "mutex")][0] |
+		within("waits without a release"; .unreleased; .count - $lost; .count)'
+}
+
 @test "a writer behind a reader: who let it go had it" {
 	oracle lock-rwlock rwlock
 }
@@ -63,6 +70,10 @@ crowd() { # kind [options of lock…]
 
 @test "a writer behind a writer" {
 	oracle lock-rwlock-writers rwlock
+}
+
+@test "a lock of futex_wait() and futex_wake()" {
+	oracle lock-futex2 mutex
 }
 
 @test "flock() and the file's path" {
@@ -88,6 +99,16 @@ crowd() { # kind [options of lock…]
 	END
 }
 
+@test "futex_wait(), futex_waitv(), and waits that are moved to another word: once each" {
+	local mode
+
+	for mode in sync-waitv sync-requeue sync-futex2 sync-requeue2; do
+		measure "$mode" --user
+		check "$T/lock.json" 'expect([.rows[] | select(.total_ns > 20000000)] == []; "\(.rows)")'
+		oracle "$mode" futex --user --events
+	done
+}
+
 @test "an inode's lock, by name" {
 	holder_of klock-inode rwsem
 	check "$T/lock.json" 'expect([.rows[] | select(.kind | startswith("rwsem"))][0] |
@@ -102,6 +123,23 @@ crowd() { # kind [options of lock…]
 
 @test "four threads want a mutex: who had it, and what it did" {
 	crowd mutex
+}
+
+@test "the holder computes, sleeps and syncs a file" {
+	HOLD="20 10 2" crowd mutex
+}
+
+@test "held for 1 ms, and for 50 ms" {
+	HOLD="100 1" crowd mutex
+	HOLD="10 50" crowd mutex
+}
+
+@test "each holder has the stack where it let go" {
+	dwell lock --json -o "$T/lock.json" --user -- "$W/locks" chain 10 10 >"$T/truth.json" 2>"$T/err"
+	check "$T/lock.json" '(.rows[] | select(.name == "chain_first") | .holders[0]) |
+		expect(.stack | index("chain__logger"); "\(.comm) lets go in \(.stack)")'
+	check "$T/lock.json" '(.rows[] | select(.name == "chain_second") | .holders[0]) |
+		expect(.stack | index("member__run"); "\(.comm) lets go in \(.stack)")'
 }
 
 @test "four threads want a mutex with priority inheritance" {
@@ -149,6 +187,20 @@ crowd() { # kind [options of lock…]
 		expect($chain[1] // "" | contains("(worker \($t.worker.tid))"); "chain: \($chain)"),
 		expect($chain[2] // "" | contains("(logger \($t.logger))"); "chain: \($chain)"),
 		expect($chain[3] == "clock_nanosleep"; "chain: \($chain)")' --slurpfile truth "$T/truth.json"
+}
+
+# Of threads that wait often, few stacks are looked at: each stands for others, also where the wait goes on.
+@test "waits that go on: their place has their whole time" {
+	start "$T/open" "$W/locks" open
+	wait_for '^ready' "$T/open"
+	start_dwell lock --json --user -p "$PID"
+	# shellcheck disable=SC2153 # start() sets it
+	kill -USR1 "$PID"
+	wait_for '^{' "$T/open" 40
+	stop_dwell
+	check "$T/dwell.out" '[.rows[] | select(.name == "open_mutex")][0] |
+		expect(.waiters == 301 or .waiters == 300; "\(.waiters) waiters"),
+		expect(.caller == "open__last"; "waits in \(.wait_stack)")'
 }
 
 # A deadlock that began before or while dwell looked.
@@ -220,56 +272,6 @@ crowd() { # kind [options of lock…]
 	start_sleeper sleep
 	dwell lock --json --user -p "$PID" -d 0.2 -o "$T/lock.json" 2>"$T/err"
 	check "$T/lock.json" 'expect(.rows == []; "rows: \(.rows)")'
-}
-
-# Two threads of a program that is given on stdin contend on one lock; where they do is named.
-contend() { # compiler's arguments…
-	"$@" >"$T/compile" 2>&1 || fail_with "$* fails:" "$T/compile"
-	dwell lock --json --user -o "$T/lock.json" -- "$T/program" >"$T/out" 2>"$T/err"
-	check "$T/lock.json" '[.rows[] | select(.kind == "mutex")] | max_by(.total_ns) |
-		expect(.count >= 20 and .caller == "place_order"; "caller \(.caller), \(.count) waits: \(.wait_stack)"),
-		expect(.name | contains("ORDER_BOOK"); "the lock is called \(.name)"),
-		expect([.holders[].share] | total >= 0.9; "holders: \(.holders)")'
-}
-
-@test "C++: std::mutex and where it is locked" {
-	need g++
-	cat >"$T/program.cc" <<-END
-		#include <chrono>
-		#include <mutex>
-		#include <thread>
-		std::mutex ORDER_BOOK;
-		void place_order() {
-			std::lock_guard<std::mutex> guard(ORDER_BOOK);
-			std::this_thread::sleep_for(std::chrono::milliseconds(5));
-		}
-		void work() { for (int i = 0; i < 40; i++) place_order(); }
-		int main() { std::thread a(work), b(work); a.join(); b.join(); }
-	END
-	contend g++ -O0 -fno-omit-frame-pointer -pthread -o "$T/program" "$T/program.cc"
-}
-
-@test "Rust: std::sync::Mutex and where it is locked" {
-	need rustc
-	cat >"$T/program.rs" <<-END
-		use std::{sync::Mutex, thread, time::Duration};
-		static ORDER_BOOK: Mutex<u64> = Mutex::new(0);
-		#[no_mangle]
-		#[inline(never)]
-		pub extern "C" fn place_order() {
-			let mut orders = ORDER_BOOK.lock().unwrap();
-			*orders += 1;
-			thread::sleep(Duration::from_millis(5));
-		}
-		fn work() { for _ in 0..40 { place_order(); thread::yield_now(); } }
-		fn main() {
-			let a = thread::spawn(work);
-			let b = thread::spawn(work);
-			a.join().unwrap();
-			b.join().unwrap();
-		}
-	END
-	contend rustc -C force-frame-pointers=yes -C debuginfo=1 -o "$T/program" "$T/program.rs"
 }
 
 @test "--min leaves out short waits" {

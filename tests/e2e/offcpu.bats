@@ -175,7 +175,9 @@ oracle() { # mode function [options…]
 	measure sleep-spread --min 10ms
 	check "$T/offcpu.json" 'expect([.rows[] | select(.hist and .count > 0) |
 		select(.max_ns < 10000000)] == []; "short rows: \(.rows)"),
-		expect(([.rows[] | select(.tid == $truth[0].tid and .state == "sleep").count] | total) ==
-			([$truth[0].blocked[] | select(. >= 10000000)] | length);
-			"not all waits of 10 ms and longer")' --slurpfile truth "$T/truth.json"
+		([$truth[0].blocked[] | select(. >= 10100000)] | length) as $surely |
+		([$truth[0].blocked[] | select(. >= 9900000)] | length) as $perhaps |
+		within("waits of 10 ms and longer";
+			[.rows[] | select(.tid == $truth[0].tid and .state == "sleep").count] | total;
+			$surely; $perhaps)' --slurpfile truth "$T/truth.json"
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # A PostgreSQL server of a test's own, on a socket in a directory of its own.
 
-# Skips without PostgreSQL. $PG_SERVER is its process, "${PG[@]}" runs a client.
+# Skips without PostgreSQL. $PG_SERVER is its process, "${PG[@]}" runs a client. With $PG_WAL, its
+# log is in that directory.
 start_postgres() {
 	local bin user
 
@@ -15,7 +16,8 @@ start_postgres() {
 	chown "$user" "$PG_DIR"
 	PG=(env -C "$PG_DIR" PATH="$bin:$PATH" PGHOST="$PG_DIR" PGUSER=test PGDATABASE=postgres
 		setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
-	timeout 60 "${PG[@]}" initdb -D "$PG_DIR/data" -U test -A trust --no-sync \
+	[ -z "${PG_WAL:-}" ] || install -d -o "$user" "$PG_WAL"
+	timeout 60 "${PG[@]}" initdb ${PG_WAL:+-X "$PG_WAL"} -D "$PG_DIR/data" -U test -A trust --no-sync \
 		>"$T/initdb" 2>&1 || fail_with "initdb:" "$T/initdb"
 	start "$T/postgres" "${PG[@]}" postgres -D "$PG_DIR/data" -k "$PG_DIR" \
 		-c listen_addresses= -c logging_collector=off -c autovacuum=off "$@" 2>"$T/pg.log"

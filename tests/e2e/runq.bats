@@ -13,25 +13,9 @@ measure() { # mode [options of runq…]
 	[ "$status" = 0 ] || fail_with "exit status $status:" "$T/err"
 }
 
-# The spinners are threads of the same process. The truth is all of the thread's life but for its
-# last steps, in which others may have the CPU.
 oracle() { # mode
 	measure "$1"
-	check "$T/runq.json" 'lossless,
-		$truth[0] as $t |
-		[.rows[] | select(.tid == $t.tid)] as $rows |
-		expect(($rows | length) == 1; "\($rows | length) rows"),
-		([$rows[0].culprits[] | select(.pid != $t.pid).total_ns] | total) as $others |
-		between("time"; $rows[0].total_ns; $t.detail.queued_ns * 0.99 - 1000000;
-			$t.detail.queued_ns * 1.01 + 1000000 + $others),
-		# a wake-up that the kernel hid is told of
-		between("waits"; $rows[0].count; $t.detail.queued - .loss.reasons.missed;
-			$t.detail.queued + 10),
-		expect($rows[0].preempt_ns <= $rows[0].total_ns; "preempt_ns is more than total_ns"),
-		near("culprits"; [$rows[0].culprits[].total_ns] | total; $rows[0].total_ns; 0.01; 0),
-		([$rows[0].culprits[] | select(.pid > 0)][0].pid) as $first |
-		expect($first == $t.pid; "culprits: \($rows[0].culprits)")' \
-		--slurpfile truth "$T/truth.json"
+	check "$T/runq.json" 'runq_oracle($truth[0])' --slurpfile truth "$T/truth.json"
 }
 
 @test "waking up on a crowded CPU" {
@@ -97,6 +81,53 @@ oracle() { # mode
 			$total),
 		([.rows[] | .pid as $pid | .culprits[] | select(.pid == $pid)] | length) as $selves |
 		expect($selves == 0; "\($selves) processes waited for themselves")'
+}
+
+# Each waits a few times, up to more often than a thread keeps to itself, and says by the kernel's account how
+# long and how often. Then it ends, which may be another wait.
+@test "processes that end after few waits: each has those that the kernel counted" {
+	dwell runq --json -o "$T/runq.json" -- taskset -c 0 sh -c '
+		while :; do :; done &
+		for i in $(seq 48); do
+			sh -c "for n in \$(seq $((i % 8))); do /bin/true; done
+				read -r _ waited times </proc/self/schedstat
+				echo \"{\\\"pid\\\":\$\$,\\\"waited\\\":\$waited,\\\"times\\\":\$times}\""
+		done >"$0"
+		kill $!' "$T/truth"
+	check "$T/runq.json" 'lossless,
+		(.rows | INDEX(.pid)) as $rows |
+		expect($truth | length == 48; "\($truth | length) processes"),
+		($truth[] | ($rows[.pid | tostring] // {count: 0, total_ns: 0}) as $row |
+			between("waits of \(.pid)"; $row.count; .times - 1; .times + 2),
+			between("time of \(.pid)"; $row.total_ns; .waited * 0.98 - 50000;
+				.waited * 1.02 + 50000 + 2 * $row.max_ns),
+			expect($row.hist.buckets | map(.[1]) | add == $row.count; "\($row.hist) of \($row.count)"))' \
+		--slurpfile truth "$T/truth"
+}
+
+# Commands have tallies from their first wait on, processes that end early have none: it must not show.
+@test "a storm of processes: their waits are the same by process and by command" {
+	local other
+
+	ln -s "$(command -v sh)" "$T/storm"
+	start_dwell runq --json --by comm -a -d 60 -o "$T/comm.json"
+	other=$DWELL_PID
+	start_dwell runq --json -a -d 60 -o "$T/process.json"
+	"$T/storm" -c 'for i in $(seq 200); do
+			"$0" -c "for n in \$(\"\$0\" -c \"echo $i\"); do \"\$0\" -c :; done" "$0"
+		done' "$T/storm" >"$T/out"
+	stop_dwell
+	DWELL_PID=$other
+	stop_dwell
+	check "$T/process.json" '[.rows[] | select(.comm == "storm")] as $storm |
+		[$comm[0].rows[] | select(.comm == "storm")] as $row |
+		expect($row | length == 1; "\($row | length) rows of the command"),
+		between("processes"; $storm | length; 500; 100000),
+		near("waits"; [$storm[].count] | total; $row[0].count; 0.001; 3),
+		near("time"; [$storm[].total_ns] | total; $row[0].total_ns; 0.01; 1000000),
+		near("pushed off"; [$storm[].preempt_ns] | total; $row[0].preempt_ns; 0.01; 1000000),
+		within("longest"; [$storm[].max_ns] | max; $row[0].max_ns * 0.99; $row[0].max_ns * 1.01)' \
+		--slurpfile comm "$T/comm.json"
 }
 
 # bats test_tags=once

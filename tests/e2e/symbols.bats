@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 # Names of stripped programs and of JIT code.
 
+# bats file_tags=once
+
 load lib
 
 # all names in the stacks of this program
@@ -64,4 +66,22 @@ has_names() {
 			index("jitted code") + 1 == index("jit__call") and index("main"));
 			"stacks: \([$rows[].stack])"),
 		expect(.summary.stacks | .complete >= ([.[]] | add) * 0.99; "cut: \(.summary.stacks)")'
+}
+
+# A program that has ended, and whose file is gone, when the report is made.
+ended() { # dwell's options…
+	cp "$W/inlines" "$T/ended"
+	start_dwell offcpu -u --json --by comm -d 60 -o "$T/json" "$@"
+	timeout -s KILL 4 "$T/ended" || true
+	rm "$T/ended"
+	stop_dwell
+	check "$T/json" '[.rows[] | select(.comm == "ended" and .count > 10)] as $rows |
+		expect($rows | length > 2; "only \($rows | length) rows"),
+		expect([$rows[].stack[]] | index("shelf::borrow"); "no names: \([$rows[].stack[]] | unique)")'
+}
+
+@test "a program that has ended before the report, and whose file is gone" {
+	ended -c ended
+	# as one of many
+	ended -a
 }

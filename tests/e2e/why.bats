@@ -4,6 +4,11 @@
 # each wait; why must have the same count, the same time in that state, and name the cause.
 
 load lib
+load ext4
+
+clean_up() {
+	umount_ext4
+}
 
 # What can't be provoked on this machine is skipped with the workload's own reason.
 measure() { # mode [options of why…]
@@ -182,6 +187,54 @@ culprit() { # state
 	oracle disk-fsync
 }
 
+@test "disk and fs: the device and the file, by descriptor and by path" {
+	local i device
+
+	mount_ext4
+	device=${LOOP#/dev/}
+	mkdir "$MOUNT"/{1..40}
+	for i in {1..40}; do
+		echo "$i" >"$MOUNT/$i/file"
+	done
+	remount_ext4
+	dwell why --json --by comm -o "$T/out" -- sh -c 'cat "$@"; cd "$0/1" && exec dd if=/dev/zero of=out bs=4k count=5 oflag=dsync' \
+		"$MOUNT" "$MOUNT"/{1..40}/file >/dev/null 2>&1
+	check "$T/out" '[.rows[].causes[] | select(.kind == "file" and (.name | contains($dir)))] as $causes |
+		expect([$causes[].device] | unique == [$device]; "devices: \([$causes[] | {name, device}])"),
+		expect([$causes[] | select(.name | endswith(" on \($device)") | not)] == []; "names: \([$causes[].name])"),
+		expect([$causes[] | select(.name | test("^openat .*/[0-9]+/file on "))] != [];
+			"no path of an open: \([$causes[].name])"),
+		expect([$causes[] | select(.name | startswith("read "))] != []; "no read: \([$causes[].name])"),
+		expect([$causes[] | select(.name | startswith("write \($dir)/1/out on"))] != [];
+			"no write: \([$causes[].name])")' --arg dir "$MOUNT" --arg device "$device"
+	# a path from the working directory
+	remount_ext4
+	dwell why --json --by comm -o "$T/out" -- sh -c 'cd "$0" && exec stat -c "" 2/file 3/file 4/file' "$MOUNT" \
+		>/dev/null 2>&1
+	check "$T/out" 'expect([.rows[].causes[] | select((.name | contains($dir + "/2/file on")) and .device == $device)] != [];
+			"no \($dir)/2/file: \([.rows[].causes[].name])")' --arg dir "$MOUNT" --arg device "$device"
+}
+
+@test "fs: a file that takes the place and the inode of a removed one is another file" {
+	need python3
+	mount_ext4
+	dwell why --json --by comm -o "$T/out" -- python3 - "$MOUNT" >"$T/inodes" 2>"$T/err" <<-END
+		import os, sys
+		for name in "first", "second":
+		    fd = os.open(sys.argv[1] + "/" + name, os.O_CREAT | os.O_WRONLY)
+		    for i in range(20):
+		        os.write(fd, b"x" * 4096)
+		        os.fsync(fd)
+		    print(os.fstat(fd).st_ino)
+		    os.close(fd)
+		    os.remove(sys.argv[1] + "/" + name)
+	END
+	[ "$(sort -u "$T/inodes" | wc -l)" = 1 ] || skip "the file system does not use the inode again at once"
+	check "$T/out" '[.rows[].causes[] | select(.kind == "file" and (.name | startswith("fsync")))] as $causes |
+		("first", "second") as $file | [$causes[] | select(.name | contains($dir + "/" + $file))] as $own |
+		expect([$own[].count] | total >= 20; "\($file): \($own), all: \($causes)")' --arg dir "$MOUNT"
+}
+
 @test "disk: reading a mapped file page by page" {
 	oracle fault-mapped
 }
@@ -288,4 +341,43 @@ culprit() { # state
 	check "$T/out" 'expect((.rows | length) == 2; "\(.rows | length) rows"),
 		expect(.rows[0].wall_ns >= .rows[1].wall_ns; "not sorted"),
 		expect(.summary.more_rows == 4; "more_rows is \(.summary.more_rows)")'
+}
+
+# ---- holders of locks ----
+
+@test "a lock's cause names the lock, its holder, and what it did meanwhile" {
+	local by
+
+	for by in process thread; do
+		dwell why --json --by $by -o "$T/why.json" -- "$W/locks" crowd mutex 40 10 >"$T/truth.json" 2>"$T/err"
+		jq '{summary, rows: [{causes: [.rows[].causes[]]}]}' "$T/why.json" >"$T/causes.json"
+		[ $by = thread ] || check "$T/causes.json" 'lock_cause($truth[0])' --slurpfile truth "$T/truth.json"
+		check "$T/why.json" 'sound, lossless'
+	done
+	dwell why --json --attach raw_tp -o "$T/why.json" -- "$W/locks" crowd pi 40 10 >"$T/truth.json" 2>"$T/err"
+	check "$T/why.json" 'lock_cause($truth[0])' --slurpfile truth "$T/truth.json"
+}
+
+@test "intervals: a lock's holder in each of them" {
+	dwell why --jsonl -i 200ms -o "$T/why.jsonl" -- "$W/locks" crowd mutex 80 10 >"$T/truth.json" 2>"$T/err"
+	jq -s '[.[1:-1][] | [.rows[].causes[] | select(.kind == "mutex")][0].holders[0] | {comm, share}]' \
+		"$T/why.jsonl" >"$T/holders.json"
+	check "$T/holders.json" 'expect(length >= 2 and all(.comm == "holder" and .share > 0.5 and .share <= 1.001); "holders: \(.)")'
+}
+
+@test "a lock that keeps no owner: who let it go is its holder" {
+	dwell why --json -o "$T/why.json" -- "$W/waits" lock-rwlock 100 5 >"$T/truth.json" 2>"$T/err"
+	check "$T/why.json" '$truth[0] as $t | ([.rows[].causes[] | select(.kind == "rwlock")] | max_by(.total_ns)) |
+		expect(.name | endswith("held by \($t.helper_tid) (helper)"); "the cause is called \(.name)")' \
+		--slurpfile truth "$T/truth.json"
+}
+
+@test "without locks nothing is attached for them" {
+	start_sleeper pipe
+	start_dwell why --json -d 60 -p "$PID"
+	bpf_objects "$DWELL_PID" >"$T/objects"
+	sleep 0.3
+	stop_dwell
+	check "$T/dwell.out" 'expect([.cost.programs[] | select(.name == "on_waking" and .runs > 0)] == [];
+		"programs: \(.cost.programs)")'
 }

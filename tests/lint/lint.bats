@@ -158,6 +158,11 @@ breaks() {
 	[[ "$output" == *"user/man/io.8.scd: user/tools.def has no such command"* ]]
 }
 
+@test "complete: a part of an object needs no command" {
+	put bpf/why_part.bpf.c </dev/null
+	holds complete
+}
+
 @test "complete: a row that the build would not see" {
 	echo 'TOOL( runq , "why" )' >>user/tools.def
 	breaks complete "not of the form"

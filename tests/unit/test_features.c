@@ -80,6 +80,22 @@ static void stack_padding(void **state)
 	btf__free(btf);
 }
 
+static void run_queue(void **state)
+{
+	struct btf *btf = empty();
+	int other = btf__add_var(btf, "cpu_number", BTF_VAR_GLOBAL_ALLOCATED, 1);
+	int queues = btf__add_var(btf, "runqueues", BTF_VAR_GLOBAL_ALLOCATED, 1);
+
+	(void)state;
+	assert_int_equal(features__run_queue(btf), 0);
+	assert_true(btf__add_datasec(btf, ".data..percpu", 8192) > 0);
+	assert_int_equal(btf__add_datasec_var_info(btf, other, 64, 4), 0);
+	assert_int_equal(features__run_queue(btf), 0);
+	assert_int_equal(btf__add_datasec_var_info(btf, queues, 4096, 4), 0);
+	assert_int_equal(features__run_queue(btf), 4096);
+	btf__free(btf);
+}
+
 /* Each has its words for the table. */
 static void texts(void **state)
 {
@@ -93,9 +109,8 @@ static void texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(helpers),
-		cmocka_unit_test(tracepoints),
-		cmocka_unit_test(stack_padding),
+		cmocka_unit_test(helpers),       cmocka_unit_test(tracepoints),
+		cmocka_unit_test(stack_padding), cmocka_unit_test(run_queue),
 		cmocka_unit_test(texts),
 	};
 

@@ -180,13 +180,96 @@ static void test_this_kernel(void **state)
 	kallsyms__free(k);
 }
 
+/* A new file with @text; @path is a template for mkstemp(). */
+static void write_file(char *path, const char *text)
+{
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(close(fd), 0);
+}
+
+/* The group with most functions; what was split off far away is none of it. */
+static void test_range(void **state)
+{
+	const char text[] = "ffffffff81000000 t jbd2_cold_one\n"
+			    "ffffffff81000010 t another\n"
+			    "ffffffff81100000 T jbd2_first\n"
+			    "ffffffff81100100 t start_this_handle\n"
+			    "ffffffff81100200 T jbd2_last\n"
+			    "ffffffff81100300 T ext4_next\n"
+			    "ffffffff83000000 t jbd2_init_one\n"
+			    "ffffffff83000100 t after\n";
+	char path[] = "/tmp/dwell-kallsyms.XXXXXX";
+	uint64_t from, to;
+
+	(void)state;
+	write_file(path, text);
+	assert_true(kallsyms__range(path, "jbd2_", 64 << 10, &from, &to));
+	assert_true(from == 0xffffffff81100000 && to == 0xffffffff81100300);
+	assert_true(kallsyms__range(path, "jbd2_first", 64 << 10, &from, &to));
+	assert_true(from == 0xffffffff81100000 && to == 0xffffffff81100100);
+	assert_false(kallsyms__range(path, "xlog_", 64 << 10, &from, &to));
+	/* what is last, without anything behind it */
+	assert_true(kallsyms__range(path, "after", 64 << 10, &from, &to));
+	assert_true(from == 0xffffffff83000100 && to > from);
+	unlink(path);
+	assert_false(kallsyms__range(path, "jbd2_", 64 << 10, &from, &to));
+}
+
+/* A module's functions are in no order; all of them are it, whatever their names. */
+static void test_range_module(void **state)
+{
+	const char text[] = "ffffffff81000000 t jbd2_inline_one\n"
+			    "ffffffff81000010 t another\n"
+			    "ffffffffc0203000 t ext4_one\t[ext4]\n"
+			    "ffffffffc0201000 t jbd2_inlined\t[ext4]\n"
+			    "ffffffffc0102000 t jbd2_second\t[jbd2]\n"
+			    "ffffffffc0100000 t start_this_handle\t[jbd2]\n"
+			    "ffffffffc0108010 t wait_transaction_locked\t[jbd2]\n"
+			    "ffffffffc0101000 t jbd2_first\t[jbd2]\n"
+			    "ffffffffc0001000 t xfs_one\t[xfs]\n";
+	char path[] = "/tmp/dwell-kallsyms.XXXXXX";
+	uint64_t from, to;
+
+	(void)state;
+	write_file(path, text);
+	assert_true(kallsyms__range(path, "jbd2_", 64 << 10, &from, &to));
+	assert_true(from == 0xffffffffc0100000 && to == 0xffffffffc0109010);
+	assert_true(kallsyms__range(path, "xfs_", 64 << 10, &from, &to));
+	assert_true(from == 0xffffffffc0001000 && to == 0xffffffffc0002000);
+	unlink(path);
+}
+
+/* Many together are it: what follows is not read, or it would be seen that it is of no form. */
+static void test_range_stops(void **state)
+{
+	char path[] = "/tmp/dwell-kallsyms.XXXXXX";
+	int fd = mkstemp(path);
+	FILE *f = fdopen(fd, "w");
+	uint64_t from, to;
+
+	(void)state;
+	assert_non_null(f);
+	for (unsigned int i = 0; i < 60; i++)
+		fprintf(f, "%x t jbd2_%u\n", 0x81100000 + i * 16, i);
+	fprintf(f, "%x t near\n%x t far\nnothing of the kind\n", 0x81101000, 0x81200000);
+	fclose(f);
+	assert_true(kallsyms__range(path, "jbd2_", 64 << 10, &from, &to));
+	assert_true(from == 0x81100000 && to == 0x81101000);
+	assert_false(kallsyms__range(path, "near", 64 << 10, &from, &to));
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_functions),   cmocka_unit_test(test_modules),
-		cmocka_unit_test(test_outside),     cmocka_unit_test(test_restricted),
-		cmocka_unit_test(test_refused),     cmocka_unit_test(test_endless_line),
-		cmocka_unit_test(test_this_kernel),
+		cmocka_unit_test(test_range),        cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_range_stops),  cmocka_unit_test(test_range_module),
+		cmocka_unit_test(test_modules),      cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_restricted),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_endless_line), cmocka_unit_test(test_this_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

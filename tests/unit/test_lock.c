@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,6 +58,27 @@ static void test_variables(void **state)
 	datasyms__free(NULL);
 }
 
+static void test_find(void **state)
+{
+	struct datasyms *d = datasyms__new();
+	uint32_t self = (uint32_t)getpid();
+	uint64_t start = 0, end = 0;
+
+	(void)state;
+	assert_non_null(d);
+	assert_int_equal(datasyms__find(d, self, "test_", "lock_test_zero", &start, &end), -ENOENT);
+	assert_int_equal(datasyms__remember(d, self), 0);
+	assert_int_equal(datasyms__find(d, self, "test_", "lock_test_zero", &start, &end), 0);
+	assert_int_equal(start, (uintptr_t)lock_test_zero);
+	assert_int_equal(end, (uintptr_t)lock_test_zero + sizeof(lock_test_zero));
+	assert_int_not_equal(datasyms__find(d, self, "test_", "lock_test_", &start, &end), 0);
+	/* A library's name begins with "lib". */
+	assert_int_equal(datasyms__find(d, self, "c.so", "stdout", &start, &end), 0);
+	assert_int_equal(end - start, sizeof(stdout));
+	assert_int_not_equal(datasyms__find(d, self, "python", "stdout", &start, &end), 0);
+	datasyms__free(d);
+}
+
 static void test_callers(void **state)
 {
 	static const struct {
@@ -90,10 +113,10 @@ static void test_callers(void **state)
 static void test_merge(void **state)
 {
 	struct lockpart items[] = {
-		{.id = 7, .slot = 3, .part = PART_HOLDER, .val = {.count = 1, .ns = 10}},
-		{.id = 7, .slot = 1, .part = PART_WAITER, .val = {.count = 4, .ns = 40}},
-		{.id = 7, .slot = 2, .part = PART_HOLDER, .val = {.count = 2, .ns = 20}},
-		{.id = 8, .slot = 2, .part = PART_HOLDER, .val = {.count = 3, .ns = 30}},
+		{.tid = 7, .slot = 3, .part = LOCKPART_HOLDER, .val = {.count = 1, .ns = 10}},
+		{.tid = 7, .slot = 1, .part = LOCKPART_WAITER, .val = {.count = 4, .ns = 40}},
+		{.tid = 7, .slot = 2, .part = LOCKPART_HOLDER, .val = {.count = 2, .ns = 20}},
+		{.tid = 8, .slot = 2, .part = LOCKPART_HOLDER, .val = {.count = 3, .ns = 30}},
 	};
 
 	(void)state;
@@ -101,14 +124,14 @@ static void test_merge(void **state)
 	items[2].val.states[STATE_DISK] = 6;
 	items[2].val.comm[0] = 0x41;
 	assert_int_equal(lockparts__merge(items, 4), 3);
-	assert_int_equal(items[0].part, PART_WAITER);
+	assert_int_equal(items[0].part, LOCKPART_WAITER);
 	assert_int_equal(items[0].val.ns, 40);
-	assert_int_equal(items[1].id, 7);
+	assert_int_equal(items[1].tid, 7);
 	assert_int_equal(items[1].val.count, 3);
 	assert_int_equal(items[1].val.ns, 30);
 	assert_int_equal(items[1].val.states[STATE_DISK], 11);
 	assert_int_equal(items[1].val.comm[0], 0x41);
-	assert_int_equal(items[2].id, 8);
+	assert_int_equal(items[2].tid, 8);
 	assert_int_equal(lockparts__merge(items, 0), 0);
 }
 
@@ -116,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_callers),
 		cmocka_unit_test(test_merge),
 	};

@@ -9,9 +9,10 @@
 
 #include "core/placement.h"
 
-#define FIND(args, ...)                                                                            \
+#define LOOK(args, returns, ...)                                                                   \
 	placement__find((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}),    \
-			args)
+			args, returns)
+#define FIND(args, ...) LOOK(args, false, __VA_ARGS__)
 
 static void expect(struct placement p, uint32_t offset, bool emulated)
 {
@@ -56,6 +57,20 @@ static void test_arguments_stay(void **state)
 	expect(FIND(2, 0x83, 0xee, 0x02, 0x53), 0, false);
 }
 
+/* A probe on the return must find the return address where the call has put it. */
+static void test_return_address(void **state)
+{
+	(void)state;
+	/* sub rsp,0x38; push */
+	expect(LOOK(0, false, 0x48, 0x83, 0xec, 0x38, 0x53), 4, true);
+	expect(LOOK(0, true, 0x48, 0x83, 0xec, 0x38, 0x53), 0, false);
+	/* endbr64; test rdi,rdi; push */
+	expect(LOOK(0, true, 0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x85, 0xff, 0x53), 7, true);
+	/* mov r8d,1; push: the fifth argument */
+	expect(FIND(5, 0x41, 0xb8, 1, 0, 0, 0, 0x53), 0, false);
+	expect(FIND(4, 0x41, 0xb8, 1, 0, 0, 0, 0x53), 6, true);
+}
+
 /* What the function jumps back to would be hit more than once a call. */
 static void test_jumped_to(void **state)
 {
@@ -85,7 +100,7 @@ static void test_bounds(void **state)
 		memset(code, (int)(i & 0xff), sizeof(code));
 		memcpy(code, &i, 3);
 		for (size_t size = 0; size <= sizeof(code); size++)
-			assert_true(placement__find(code, size, 4).offset <= size);
+			assert_true(placement__find(code, size, 4, size & 1).offset <= size);
 	}
 }
 
@@ -95,6 +110,7 @@ int main(void)
 		cmocka_unit_test(test_at_once),        cmocka_unit_test(test_behind_others),
 		cmocka_unit_test(test_arguments_stay), cmocka_unit_test(test_jumped_to),
 		cmocka_unit_test(test_unknown),        cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_return_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,7 @@ static struct sym_frame frame_of(struct stacks *s, uint64_t ip)
 {
 	struct sym_frame frame;
 
-	stacks__user(s, getpid(), &ip, 1, &frame);
+	stacks__user(s, getpid(), 0, &ip, 1, &frame);
 	return frame;
 }
 
@@ -146,7 +146,7 @@ static void test_own_stack(void **state)
 	struct sym_frame f[3];
 
 	(void)state;
-	stacks__user(s, getpid(), ips, 3, f);
+	stacks__user(s, getpid(), 0, ips, 3, f);
 	assert_string_equal(f[0].symbol, "a_static_function");
 	assert_string_equal(f[0].module, "test_stacks");
 	assert_int_equal(f[0].offset, 2);
@@ -159,7 +159,7 @@ static void test_own_stack(void **state)
 	assert_string_equal(f[2].symbol, "comes_after");
 	assert_int_equal(f[2].offset, 4);
 	/* the innermost frame is no return address */
-	stacks__user(s, getpid(), ips + 1, 1, f);
+	stacks__user(s, getpid(), 0, ips + 1, 1, f);
 	assert_string_equal(f[0].symbol, "comes_after");
 	assert_int_equal(f[0].offset, 0);
 	expect_text(&f[0], "comes_after");
@@ -448,10 +448,10 @@ static void test_exited_process(void **state)
 	end(forgotten);
 	assert_int_equal(stacks__remember(s, pid), -ENOENT);
 	assert_int_equal(stacks__remember(s, forgotten), -ENOENT);
-	stacks__user(s, pid, &ip, 1, &f);
+	stacks__user(s, pid, 0, &ip, 1, &f);
 	assert_string_equal(f.symbol, "gnu_get_libc_version");
 	assert_string_equal(f.module, "libc.so.6");
-	stacks__user(s, forgotten, &ip, 1, &f);
+	stacks__user(s, forgotten, 0, &ip, 1, &f);
 	assert_null(f.symbol);
 	assert_null(f.module);
 	assert_int_equal(f.module_offset, ip);
@@ -472,7 +472,7 @@ static void test_modules_are_shared(void **state)
 	ip = wait_for(pid, mine);
 	f = frame_of(s, mine);
 	descriptors = open_descriptors();
-	stacks__user(s, pid, &ip, 1, &other);
+	stacks__user(s, pid, 0, &ip, 1, &other);
 	assert_int_equal(open_descriptors(), descriptors);
 	assert_ptr_equal(f.symbol, other.symbol);
 	assert_ptr_equal(f.module, other.module);
@@ -505,7 +505,7 @@ static void test_recorded_process(void **state)
 	(void)state;
 	assert_int_equal(stacks__remember(s, 4711), 0);
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		stacks__user(s, 4711, &expected[i].ip, 1, &f);
+		stacks__user(s, 4711, 0, &expected[i].ip, 1, &f);
 		assert_null(f.symbol);
 		expect_text(&f, expected[i].text);
 	}
@@ -535,7 +535,7 @@ static void test_other_root(void **state)
 		(uint64_t)st.st_ino);
 	fclose(maps);
 	s = new_stacks(proc);
-	stacks__user(s, 77, &ip, 1, &f);
+	stacks__user(s, 77, 0, &ip, 1, &f);
 	assert_string_equal(f.symbol, "a_static_function");
 	stacks__free(s);
 	assert_int_equal(system("rm -r /tmp/test-stacks-proc"), 0);

@@ -55,11 +55,11 @@ static void test_classes(void **state)
 		{SYS_sendmsg, CLASS_FD},
 		{SYS_accept4, CLASS_FD},
 		{SYS_getdents64, CLASS_FD},
-		{SYS_openat, CLASS_PATH},
-		{SYS_renameat2, CLASS_PATH},
-		{SYS_sync, CLASS_PATH},
+		{SYS_openat, CLASS_PATH_AT},
+		{SYS_renameat2, CLASS_PATH_AT},
+		{SYS_sync, CLASS_FS},
 		{SYS_futex, CLASS_FUTEX},
-		{SYS_futex_waitv, CLASS_FUTEX_WAIT},
+		{SYS_futex_waitv, CLASS_FUTEX_WAITV},
 		{SYS_flock, CLASS_FLOCK},
 		{SYS_fcntl, CLASS_FCNTL},
 		{SYS_semtimedop, CLASS_IPC},
@@ -102,6 +102,39 @@ static void test_classes(void **state)
 	}
 }
 
+static void test_files(void **state)
+{
+	static const struct {
+		long nr;
+		uint8_t how, op;
+	} known[] = {
+		{SYS_pread64, FILE_FD0, FILE_READ},
+		{SYS_pwritev2, FILE_FD0, FILE_WRITE},
+		{SYS_fdatasync, FILE_FD0, FILE_FDATASYNC},
+		{SYS_openat2, FILE_NEW_AT, FILE_OPEN},
+		{SYS_statx, FILE_PATH_AT, FILE_STAT},
+		{SYS_renameat2, FILE_PATH_AT, FILE_RENAME},
+		{SYS_sendfile, FILE_FD1, FILE_SENDFILE},
+		{SYS_msync, FILE_ADDR, FILE_MSYNC},
+		{SYS_copy_file_range, FILE_FD2, FILE_COPY},
+#ifdef __x86_64__
+		{SYS_creat, FILE_NEW, FILE_OPEN},
+		{SYS_lstat, FILE_PATH, FILE_STAT},
+#endif
+	};
+	uint8_t calls[NR_SYSCALLS];
+
+	(void)state;
+	memset(calls, 0xff, sizeof(calls));
+	syscalls__files(calls);
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		assert_int_equal(calls[known[i].nr], known[i].how << FILE_HOW_SHIFT | known[i].op);
+	assert_int_equal(calls[SYS_getpid], FILE_NONE);
+	assert_int_equal(calls[SYS_sendto], FILE_NONE);
+	for (unsigned int nr = 0; nr < NR_SYSCALLS; nr++)
+		assert_true((calls[nr] & FILE_OP_MASK) < NR_FILE_OPS);
+}
+
 static void test_later_names_and_errors(void **state)
 {
 	(void)state;
@@ -120,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_no_name),
 		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_later_names_and_errors),
 	};
 

@@ -61,7 +61,7 @@ static const struct column columns[] = {
 
 static const struct hist hist = {
 	.sum = 3000000000, .max = 1000000000, .zero = 1, .bucket = {[-HIST_BASE] = 3}};
-static const struct item items[] = {{"a\"b", 5}, {NULL, UINT64_MAX}};
+static const struct item items[] = {{"a\"b", 5}, {NULL, TABLE_UNKNOWN}};
 static const char *const frames[] = {"main", "start\n", NULL};
 
 static const struct row rows[] = {
@@ -122,6 +122,23 @@ static void prints_all_types(void **state)
 		      "  1.00s  1.00s  1.00s  1.00s          1  /var/lib/data\n"
 		      "  0  muc…o?long                     0       0     0ns       0B         0x0"
 		      "      -      -      -      -          0  -\n");
+	free(text);
+}
+
+static void tells_what_is_unknown(void **state)
+{
+	static const struct {
+		uint64_t a, b;
+	} pairs[] = {{7, 8}, {TABLE_UNKNOWN, TABLE_UNKNOWN}};
+	static const struct column cols[] = {
+		{"A", "a", COL_MAYBE, .offset = 0}, {"B", "b", COL_HEX, .offset = 8}, COLUMN_END};
+	char *text = printed(cols, pairs, 2, sizeof(pairs[0]), 0);
+
+	(void)state;
+	assert_string_equal(text, "A    B\n7  0x8\n-    -\n");
+	free(text);
+	text = json_text(cols, pairs, 2, sizeof(pairs[0]));
+	assert_string_equal(text, "[{\"a\":7,\"b\":\"0x8\"},{\"a\":null,\"b\":null}]\n");
 	free(text);
 }
 
@@ -236,7 +253,7 @@ static void json_of_all_types(void **state)
 		"\"max_ns\":1000000000,\"hist\":{\"scale\":4,\"zero\":1,\"buckets\":[[0,3]]},"
 		"\"states\":{\"cpu\":7,\"other\":8},"
 		"\"items\":[{\"name\":\"a\\\"b\",\"total_ns\":5},"
-		"{\"name\":null,\"total_ns\":18446744073709551615}],"
+		"{\"name\":null,\"total_ns\":null}],"
 		"\"stack\":[\"main\",\"start\\n\"],\"only_json\":1,\"path\":\"/var/lib/data\"},"
 		"{\"pid\":0,\"comm\":\"much too\\tlong\",\"id\":0,\"count\":0,\"total_ns\":0,"
 		"\"bytes\":0,\"addr\":\"0x0\",\"p50_ns\":null,\"p95_ns\":null,\"p99_ns\":null,"
@@ -327,10 +344,10 @@ static void compares(void **state)
 					.path = "b",
 					.pid = UINT32_MAX,
 					.id = UINT64_MAX,
-					.count = UINT64_MAX,
-					.total = UINT64_MAX,
-					.bytes = UINT64_MAX,
-					.addr = UINT64_MAX,
+					.count = TABLE_UNKNOWN - 1,
+					.total = TABLE_UNKNOWN - 1,
+					.bytes = TABLE_UNKNOWN - 1,
+					.addr = TABLE_UNKNOWN - 1,
 					.hist = &large};
 	static const struct row none = {0};
 	/* the sign of (low, high): numbers descend, strings ascend */
@@ -350,6 +367,16 @@ static void compares(void **state)
 		assert_int_equal(sign(table__compare(&low, &high, col)), cases[i].order);
 		assert_int_equal(sign(table__compare(&high, &low, col)), -cases[i].order);
 		assert_int_equal(table__compare(&low, &low, col), 0);
+	}
+	/* what is not known goes last, too */
+	for (int i = 0; i < 3; i++) {
+		const struct column *col = table__find(columns, cases[2 + i].key);
+		static const struct row unknown = {
+			.count = TABLE_UNKNOWN, .total = TABLE_UNKNOWN, .bytes = TABLE_UNKNOWN};
+
+		assert_int_equal(sign(table__compare(&unknown, &low, col)), 1);
+		assert_int_equal(sign(table__compare(&high, &unknown, col)), -1);
+		assert_int_equal(table__compare(&unknown, &unknown, col), 0);
 	}
 	/* what is not there goes last */
 	for (int i = 0; i < 2; i++) {
@@ -384,7 +411,7 @@ static void counts_are_an_object(void **state)
 {
 	static const struct table_count counts[] = {{"EAGAIN", 3}, {"ENOENT", 1}};
 	static const struct column cols[] = {{"E", "errors", COL_COUNTS, .offset = 0}, COLUMN_END};
-	const struct table_list lists[] = {{counts, 2}, {NULL, 0}};
+	const struct table_list lists[] = {{counts, 2}, {NULL, 0}, {counts, TABLE_UNKNOWN}};
 	size_t len;
 	char *text;
 	FILE *out = open_memstream(&text, &len);
@@ -392,10 +419,11 @@ static void counts_are_an_object(void **state)
 
 	(void)state;
 	json__init(&j, out);
-	table__json(&j, cols, lists, 2, sizeof(lists[0]));
+	table__json(&j, cols, lists, 3, sizeof(lists[0]));
 	json__end(&j);
 	fclose(out);
-	assert_string_equal(text, "[{\"errors\":{\"EAGAIN\":3,\"ENOENT\":1}},{\"errors\":{}}]\n");
+	assert_string_equal(text, "[{\"errors\":{\"EAGAIN\":3,\"ENOENT\":1}},{\"errors\":{}},"
+				  "{\"errors\":null}]\n");
 	free(text);
 	assert_null(table__find(cols, "errors"));
 }
@@ -427,6 +455,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prints_all_types),
+		cmocka_unit_test(tells_what_is_unknown),
 		cmocka_unit_test(prints_headings_without_rows),
 		cmocka_unit_test(fits_the_width),
 		cmocka_unit_test(hostile_strings),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * demo [SECONDS]: a little shop in one process (5 s), with troubles of its own:
+ * demo [SECONDS [SYNC]]: a little shop in one process (5 s), with troubles of its own:
  *
  *   ledger       takes the mutex "orders", writes ledger.db and calls fsync() with the mutex held
  *   checkout-N   want the same mutex for next to nothing, and wait for the ledger's fsync
@@ -8,6 +8,9 @@
  *   mailer       waits on a pipe for what the checkouts have sold
  *   cleaner      sleeps, mostly
  *   report-N     burn CPU: one more than there are CPUs, so that everyone queues
+ *
+ * SYNC: "after" has the ledger call fsync() once it has let go of the mutex, "held" (the default)
+ * as above. With SYNC given it prints at the end how many orders were sold.
  */
 #include "workload.h"
 
@@ -18,6 +21,8 @@
 
 struct shop {
 	_Atomic bool closed;
+	_Atomic uint64_t sold;
+	bool sync_after;
 	pthread_mutex_t orders;
 	const char *ledger, *journal;
 	int mail[2];
@@ -28,11 +33,12 @@ static bool shop__open(struct shop *shop)
 	return !atomic_load_explicit(&shop->closed, memory_order_relaxed);
 }
 
-/* Appends @size bytes at @*offset and waits until they are on the disk. */
-static void append(int fd, const char *data, size_t size, off_t *offset)
+/* Appends @size bytes at @*offset, and with @sync waits until they are on the disk. */
+static void append(int fd, const char *data, size_t size, off_t *offset, bool sync)
 {
 	workload__sys(pwrite(fd, data, size, *offset), "pwrite");
-	workload__sys(fsync(fd), "fsync");
+	if (sync)
+		workload__sys(fsync(fd), "fsync");
 	*offset = (*offset + (off_t)size) % (16 << 20);
 }
 
@@ -52,8 +58,10 @@ static void *ledger(void *arg)
 	while (shop__open(shop)) {
 		pthread_mutex_lock(&shop->orders);
 		for (int i = 0; i < LEDGER_BLOCKS; i++)
-			append(fd, block, sizeof(block), &offset);
+			append(fd, block, sizeof(block), &offset, !shop->sync_after);
 		pthread_mutex_unlock(&shop->orders);
+		if (shop->sync_after)
+			workload__sys(fsync(fd), "fsync");
 		workload__sleep(WORKLOAD_MSEC);
 	}
 	close(fd);
@@ -68,6 +76,7 @@ static void *checkout(void *arg)
 		pthread_mutex_lock(&shop->orders);
 		workload__burn(20000);
 		pthread_mutex_unlock(&shop->orders);
+		atomic_fetch_add(&shop->sold, 1);
 		(void)!write(shop->mail[1], "sold", 4);
 		workload__sleep(WORKLOAD_MSEC);
 	}
@@ -82,7 +91,7 @@ static void *journal(void *arg)
 	off_t offset = 0;
 
 	while (shop__open(shop)) {
-		append(fd, line, sizeof(line), &offset);
+		append(fd, line, sizeof(line), &offset, true);
 		workload__burn(100000);
 	}
 	close(fd);
@@ -148,8 +157,9 @@ int main(int argc, char **argv)
 	pthread_t staff[3 + CHECKOUTS + REPORTS_MAX], reader;
 	int n = 0;
 
-	if (argc > 2)
-		workload__die("usage: demo [SECONDS]");
+	shop.sync_after = argc > 2 && !strcmp(argv[2], "after");
+	if (argc > 3 || (argc > 2 && !shop.sync_after && strcmp(argv[2], "held")))
+		workload__die("usage: demo [SECONDS [held|after]]");
 	shop.ledger = workload__tmpfile("ledger.db");
 	shop.journal = workload__tmpfile("journal.log");
 	workload__sys(pipe2(shop.mail, O_CLOEXEC), "pipe2");
@@ -167,5 +177,7 @@ int main(int argc, char **argv)
 		pthread_join(staff[i], NULL);
 	close(shop.mail[1]);
 	pthread_join(reader, NULL);
+	if (argc > 2)
+		printf("%ju\n", (uintmax_t)shop.sold);
 	return 0;
 }

@@ -178,7 +178,7 @@ static void fuse__start(struct wait *w)
 }
 
 /* The temporary directory can be removed only when nothing is mounted on it. */
-static void fuse__stop(struct wait *w)
+static inline void fuse__stop(struct wait *w)
 {
 	for (int i = 0; i < 2; i++)
 		if (w->fd[i] > 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * locks crowd KIND [ROUNDS [MS]]: in each round (50) the thread "holder" takes a lock of KIND
- * (mutex, pi, robust, rwlock), WAITERS threads "waiter" want it, and when all of them are blocked
- * it goes on for about MS ms (10): 2/5 on the CPU, 3/5 asleep. Then it lets go, and each has it
- * for next to nothing.
+ * locks crowd KIND [ROUNDS [MS [FSYNCS]]]: in each round (50) the thread "holder" takes a lock of
+ * KIND (mutex, pi, robust, rwlock), WAITERS threads "waiter" want it, and when all of them are
+ * blocked it goes on for about MS ms (10): 2/5 on the CPU, 3/5 asleep, and FSYNCS times (0) it
+ * writes to a file and syncs it. Then it lets go, and each has it for next to nothing.
  *
  * locks chain [ROUNDS [MS]]: "query" waits for chain_second, which "worker" has, who waits for
  * chain_first, which "logger" has, who sleeps.
@@ -11,15 +11,23 @@
  * locks deadlock [SECONDS]: "ping" and "pong" each have a lock and want the other's. Prints its
  * JSON when they do, and exits after SECONDS (5).
  *
+ * locks open: once it gets SIGUSR1, threads wait for open_mutex: OPEN_OFTEN of them OPEN_ROUNDS
+ * times for some ms; then OPEN_ONCE others, once, for 2 s, in open__once(); then the first ones
+ * again, for good, in open__last(). Prints its JSON when they have done so for 2.2 s.
+ *
  * Prints what it measured as one JSON object. Waiters spin until it is their turn, so each round
- * has one wait of each; how long it was blocked is measured as in waits.h.
+ * has one wait of each; how long it was blocked is measured as in waits.h. As much as steal_ns
+ * of what seems to be blocked in a crowd may have been on a CPU: see workload__steal().
  */
 #include "workload.h"
 
-#define WAITERS 4
+#define WAITERS     4
+#define OPEN_OFTEN  240
+#define OPEN_ONCE   60
+#define OPEN_ROUNDS 24
 
 /* Locks with names, to be found in the symbol table. */
-pthread_mutex_t crowd_mutex, chain_first, chain_second;
+pthread_mutex_t crowd_mutex, chain_first, chain_second, open_mutex;
 pthread_rwlock_t crowd_rwlock;
 
 struct member {
@@ -37,12 +45,14 @@ struct member {
 struct locks {
 	unsigned int rounds;
 	uint64_t hold_ns;
-	_Atomic bool over;
+	unsigned int fsyncs;
+	int file;
 	bool rwlock;
 	struct member member[WAITERS];
 	/* of the holder, from when all wait until it lets go */
 	pid_t holder;
 	uint64_t cpu_ns, runq_ns, held_ns;
+	uint64_t sync_ns;                  /* blocked in fsync() */
 	uint64_t before_cpu_ns, before_ns; /* the same until all waited */
 };
 
@@ -164,6 +174,21 @@ static void crowd__give(struct locks *l)
 		pthread_mutex_unlock(&crowd_mutex);
 }
 
+static void crowd__sync(struct locks *l, int schedstat)
+{
+	uint64_t cpu = workload__clock(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t runq = workload__run_delay(schedstat), begin = workload__now();
+	char page[4096] = "";
+
+	for (unsigned int i = 0; i < l->fsyncs; i++) {
+		workload__sys(pwrite(l->file, page, sizeof(page), 0), "pwrite");
+		workload__sys(fsync(l->file), "fsync");
+	}
+	cpu = workload__clock(CLOCK_THREAD_CPUTIME_ID) - cpu;
+	runq = workload__run_delay(schedstat) - runq;
+	l->sync_ns += workload__now() - begin - cpu - runq;
+}
+
 /* All of them wait before the time that is measured begins. */
 static void crowd__hold(struct locks *l, unsigned int round, int schedstat)
 {
@@ -174,11 +199,14 @@ static void crowd__hold(struct locks *l, unsigned int round, int schedstat)
 		member__go(&l->member[i], round);
 	l->before_ns += workload__now() - begin;
 	l->before_cpu_ns += workload__clock(CLOCK_THREAD_CPUTIME_ID) - cpu;
-	cpu = workload__clock(CLOCK_THREAD_CPUTIME_ID);
 	runq = workload__run_delay(schedstat);
 	begin = workload__now();
 	workload__burn(l->hold_ns * 2 / 5);
+	l->cpu_ns += workload__on_cpu(begin, runq, schedstat);
+	cpu = workload__clock(CLOCK_THREAD_CPUTIME_ID);
 	workload__sleep(l->hold_ns * 3 / 5);
+	if (l->fsyncs)
+		crowd__sync(l, schedstat);
 	l->held_ns += workload__now() - begin;
 	l->cpu_ns += workload__clock(CLOCK_THREAD_CPUTIME_ID) - cpu;
 	l->runq_ns += workload__run_delay(schedstat) - runq;
@@ -203,23 +231,30 @@ static void *crowd__holder(void *arg)
 
 static void crowd__run(struct locks *l, const char *kind)
 {
+	uint64_t steal = workload__steal();
 	pthread_t holder;
 
 	crowd__setup(l, kind);
+	if (l->fsyncs)
+		l->file = (int)workload__sys(open(workload__tmpfile("held"),
+						  O_WRONLY | O_CREAT | O_CLOEXEC, 0600),
+					     "held");
 	for (unsigned int i = 0; i < WAITERS; i++)
 		member__start(l, i, "waiter", crowd__take, crowd__give);
 	workload__pth(pthread_create(&holder, NULL, crowd__holder, l), "pthread_create");
 	pthread_join(holder, NULL);
 	for (unsigned int i = 0; i < WAITERS; i++)
 		pthread_join(l->member[i].thread, NULL);
+	steal = workload__steal() - steal;
 	printf("{\"kind\":\"%s\",\"pid\":%d,\"rounds\":%u,\"addr\":\"0x%jx\",\"symbol\":\"%s\","
-	       "\"holder\":{\"tid\":%d,\"held_ns\":%ju,\"cpu_ns\":%ju,\"runq_ns\":%ju,"
-	       "\"before_ns\":%ju,\"before_cpu_ns\":%ju},\"waiters\":[",
+	       "\"steal_ns\":%ju,\"holder\":{\"tid\":%d,\"held_ns\":%ju,\"cpu_ns\":%ju,\"runq_ns\":"
+	       "%ju,"
+	       "\"sync_ns\":%ju,\"before_ns\":%ju,\"before_cpu_ns\":%ju},\"waiters\":[",
 	       kind, (int)getpid(), l->rounds,
 	       (uintmax_t)(l->rwlock ? (uintptr_t)&crowd_rwlock : (uintptr_t)&crowd_mutex),
-	       l->rwlock ? "crowd_rwlock" : "crowd_mutex", (int)l->holder, (uintmax_t)l->held_ns,
-	       (uintmax_t)l->cpu_ns, (uintmax_t)l->runq_ns, (uintmax_t)l->before_ns,
-	       (uintmax_t)l->before_cpu_ns);
+	       l->rwlock ? "crowd_rwlock" : "crowd_mutex", (uintmax_t)steal, (int)l->holder,
+	       (uintmax_t)l->held_ns, (uintmax_t)l->cpu_ns, (uintmax_t)l->runq_ns,
+	       (uintmax_t)l->sync_ns, (uintmax_t)l->before_ns, (uintmax_t)l->before_cpu_ns);
 	for (int i = 0; i < WAITERS; i++) {
 		if (i)
 			putchar(',');
@@ -339,6 +374,97 @@ static void deadlock__run(struct locks *l, uint64_t seconds)
 	_exit(0);
 }
 
+/* ---- open ---- */
+
+static pthread_barrier_t open_barrier; /* of those who wait often, and the main thread */
+
+static __attribute__((noinline)) void open__often(void)
+{
+	pthread_mutex_lock(&open_mutex);
+	pthread_mutex_unlock(&open_mutex);
+}
+
+static __attribute__((noinline)) void open__once(void)
+{
+	pthread_mutex_lock(&open_mutex);
+	pthread_mutex_unlock(&open_mutex);
+}
+
+static __attribute__((noinline)) void open__last(void)
+{
+	pthread_mutex_lock(&open_mutex);
+	pthread_mutex_unlock(&open_mutex);
+}
+
+static void *open__run_often(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < OPEN_ROUNDS; i++) {
+		pthread_barrier_wait(&open_barrier);
+		open__often();
+		pthread_barrier_wait(&open_barrier);
+	}
+	pthread_barrier_wait(&open_barrier);
+	open__last();
+	return NULL;
+}
+
+static void *open__run_once(void *arg)
+{
+	(void)arg;
+	open__once();
+	return NULL;
+}
+
+static void open__start(pthread_t *thread, void *(*run)(void *))
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	workload__pth(pthread_create(thread, &attr, run, NULL), "pthread_create");
+	pthread_attr_destroy(&attr);
+}
+
+static void open__run(void)
+{
+	pthread_t often, once[OPEN_ONCE];
+	sigset_t usr1;
+	int sig;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	pthread_mutex_init(&open_mutex, NULL);
+	pthread_barrier_init(&open_barrier, NULL, OPEN_OFTEN + 1);
+	for (int i = 0; i < OPEN_OFTEN; i++)
+		open__start(&often, open__run_often);
+	puts("ready");
+	fflush(stdout);
+	sigwait(&usr1, &sig);
+	for (int i = 0; i < OPEN_ROUNDS; i++) {
+		pthread_mutex_lock(&open_mutex);
+		pthread_barrier_wait(&open_barrier);
+		workload__sleep(8 * WORKLOAD_MSEC);
+		pthread_mutex_unlock(&open_mutex);
+		pthread_barrier_wait(&open_barrier);
+	}
+	pthread_mutex_lock(&open_mutex);
+	for (int i = 0; i < OPEN_ONCE; i++)
+		open__start(&once[i], open__run_once);
+	workload__sleep(2 * WORKLOAD_SEC);
+	pthread_mutex_unlock(&open_mutex);
+	for (int i = 0; i < OPEN_ONCE; i++)
+		pthread_join(once[i], NULL);
+	pthread_mutex_lock(&open_mutex);
+	pthread_barrier_wait(&open_barrier);
+	workload__sleep(2200 * WORKLOAD_MSEC);
+	printf("{\"pid\":%d,\"often\":%d,\"once\":%d}\n", (int)getpid(), OPEN_OFTEN, OPEN_ONCE);
+	fflush(stdout);
+	workload__sleep(30 * WORKLOAD_SEC);
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	static struct locks l;
@@ -347,11 +473,15 @@ int main(int argc, char **argv)
 
 	if (argc == 2 + (argc > 2) && !strcmp(argv[1], "deadlock"))
 		deadlock__run(&l, argc > 2 ? workload__number(argv[2], 1, 3600) : 5);
-	if (argc < 2 || argc > at + 2 || (!crowd && strcmp(argv[1], "chain")))
-		workload__die("usage: locks crowd KIND [ROUNDS [MS]] | chain [ROUNDS [MS]] | "
-			      "deadlock [SECONDS]");
+	if (argc == 2 && !strcmp(argv[1], "open"))
+		open__run();
+	if (argc < 2 || argc > at + 2 + crowd || (!crowd && strcmp(argv[1], "chain")))
+		workload__die(
+			"usage: locks crowd KIND [ROUNDS [MS [FSYNCS]]] | chain [ROUNDS [MS]] | "
+			"deadlock [SECONDS] | open");
 	l.rounds = argc > at ? (unsigned int)workload__number(argv[at], 1, 10000) : 50;
 	l.hold_ns = (argc > at + 1 ? workload__number(argv[at + 1], 1, 10000) : 10) * WORKLOAD_MSEC;
+	l.fsyncs = argc > at + 2 ? (unsigned int)workload__number(argv[at + 2], 0, 100) : 0;
 	alarm((unsigned int)(60 + l.rounds * l.hold_ns * 5 / WORKLOAD_SEC));
 	if (crowd)
 		crowd__run(&l, argv[2]);

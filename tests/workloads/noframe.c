@@ -80,6 +80,7 @@ static void *noframe__signalled(void *arg)
 		;
 }
 
+#ifndef NOFRAME_STATIC
 static void *noframe__feed(void *arg)
 {
 	for (;;) {
@@ -107,6 +108,7 @@ static void *noframe__loaded(void *arg)
 	pause();
 	return arg;
 }
+#endif
 
 int main(void)
 {
@@ -122,7 +124,9 @@ int main(void)
 	pthread_create(&thread, NULL, noframe__signalled, NULL);
 	pthread_create(&thread, NULL, noframe__signalled, (void *)1);
 	noframe__pause(999999);
+#ifndef NOFRAME_STATIC
 	pthread_create(&thread, NULL, noframe__loaded, NULL);
+#endif
 	pause();
 	return 0;
 }

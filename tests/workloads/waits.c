@@ -61,11 +61,17 @@ static void *crowd__spin(void *arg)
 {
 	struct crowd *crowd = arg;
 
+	int schedstat = workload__open_schedstat();
+	uint64_t begin, delay;
+
 	prctl(PR_SET_NAME, "spinner");
 	workload__pin(crowd->cpu);
+	delay = workload__run_delay(schedstat);
+	begin = workload__now();
 	while (!atomic_load_explicit(&crowd->stop, memory_order_relaxed))
 		;
-	atomic_fetch_add(&crowd->ns, workload__clock(CLOCK_THREAD_CPUTIME_ID));
+	atomic_fetch_add(&crowd->ns, workload__on_cpu(begin, delay, schedstat));
+	close(schedstat);
 	return NULL;
 }
 
@@ -134,13 +140,13 @@ static void preempt__victim(struct wait *w)
 
 static void cpu__victim(struct wait *w)
 {
-	uint64_t before = workload__clock(CLOCK_THREAD_CPUTIME_ID), now;
+	uint64_t begin = workload__now(), delay = workload__run_delay(w->schedstat), had = 0, now;
 
 	for (unsigned int i = 0; i < w->count; i++) {
 		workload__burn(w->hold_ns);
-		now = workload__clock(CLOCK_THREAD_CPUTIME_ID);
-		w->samples[i] = w->blocked[i] = now - before;
-		before = now;
+		now = workload__on_cpu(begin, delay, w->schedstat);
+		w->samples[i] = w->blocked[i] = now - had;
+		had = now;
 	}
 }
 
@@ -157,12 +163,16 @@ static const struct mode modes[] = {
 	 .block = mutex__block, .release = mutex__unlock, .after = mutex__unlock},
 	{"lock-timed", "lock", "mutex", .setup = mutex__setup, .hold = mutex__hold,
 	 .block = mutex__block_timed, .release = mutex__unlock, .after = mutex__unlock},
+	{"lock-expired", "lock", "mutex", .setup = mutex__setup_kept,
+	 .block = mutex__block_in_vain},
 	{"lock-rwlock", "lock", "rwlock", .setup = rwlock__setup, .hold = rwlock__read,
 	 .block = rwlock__write, .release = rwlock__unlock, .after = rwlock__unlock},
 	{"lock-rwlock-reader", "lock", "rwlock", .setup = rwlock__setup, .hold = rwlock__write,
 	 .block = rwlock__read, .release = rwlock__unlock, .after = rwlock__unlock},
 	{"lock-rwlock-writers", "lock", "rwlock", .setup = rwlock__setup, .hold = rwlock__write,
 	 .block = rwlock__write, .release = rwlock__unlock, .after = rwlock__unlock},
+	{"lock-futex2", "lock", "mutex", .setup = futex2__setup, .hold = futex2__lock,
+	 .block = futex2__block, .release = futex2__unlock, .after = futex2__after},
 	{"lock-flock", "lock", "flock", .setup = filelock__setup, .hold = flock__hold,
 	 .block = flock__block, .release = flock__release, .after = flock__after},
 	{"lock-fcntl", "lock", "flock", .setup = filelock__setup, .hold = ofd__hold,
@@ -176,6 +186,14 @@ static const struct mode modes[] = {
 	 .release = barrier__pass},
 	{"sync-join", "sync", "join", .setup = join__setup, .hold = join__hold,
 	 .block = join__block, .release = sem__release},
+	{"sync-futex2", "sync", "futex", .setup = futex2__setup, .block = event__block,
+	 .release = event__wake},
+	{"sync-requeue2", "sync", "futex", .setup = futex2__setup, .block = event__block,
+	 .release = event__requeue},
+	{"sync-requeue", "sync", "futex", .setup = event__setup, .block = event__old_block,
+	 .release = event__old_requeue},
+	{"sync-waitv", "sync", "futex", .setup = waitv__setup, .block = waitv__block,
+	 .release = waitv__wake},
 	{"sync-child", "sync", "child", .setup = child__setup, .hold = child__hold,
 	 .block = child__block, .release = child__release},
 
@@ -291,9 +309,9 @@ static void print__states(const char *states)
 
 static void print__detail(const struct wait *w)
 {
-	printf("\"detail\":{\"blocked\":%ju,\"queued\":%ju,\"queued_ns\":%ju,\"crowd_ns\":%ju",
-	       (uintmax_t)w->nvcsw, (uintmax_t)w->queued, (uintmax_t)w->queued_ns,
-	       (uintmax_t)w->crowd_ns);
+	printf("\"detail\":{\"blocked\":%ju,\"queued\":%ju,\"queued_ns\":%ju,", (uintmax_t)w->nvcsw,
+	       (uintmax_t)w->queued, (uintmax_t)w->queued_ns);
+	printf("\"crowd_ns\":%ju,\"life_ns\":%ju", (uintmax_t)w->crowd_ns, (uintmax_t)w->life_ns);
 	if (w->path[0])
 		printf(",\"path\":\"%s\"", w->path);
 	if (w->peer[0])
@@ -355,6 +373,7 @@ static struct wait *wait__new(int argc, char **argv)
 
 static void wait__run(struct wait *w)
 {
+	uint64_t begin = workload__now();
 	pthread_t victim, controller;
 
 	workload__pth(pthread_create(&victim, NULL, wait__victim, w), "pthread_create");
@@ -365,6 +384,7 @@ static void wait__run(struct wait *w)
 		pthread_join(controller, NULL);
 	}
 	pthread_join(victim, NULL);
+	w->life_ns = workload__now() - begin;
 }
 
 int main(int argc, char **argv)

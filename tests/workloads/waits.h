@@ -84,6 +84,7 @@ struct wait {
 	pthread_barrier_t barrier;
 	pthread_t thread;
 	sem_t sem, kick;
+	_Atomic uint32_t word[2]; /* futexes */
 	bool flag;
 	int fd[4];
 	pid_t child;
@@ -97,6 +98,7 @@ struct wait {
 	/* How often and how long the victim waited for a CPU in all its life. */
 	uint64_t queued, queued_ns;
 	uint64_t crowd_ns; /* CPU time of those that it shared its CPU with */
+	uint64_t life_ns;  /* from before its creation until it was joined */
 	int schedstat;
 	uint64_t *samples; /* ns, wall-clock */
 	uint64_t *blocked; /* ns, without the CPU and run-queue time in it */

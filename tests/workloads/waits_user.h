@@ -5,6 +5,7 @@
 
 #include "waits.h"
 
+#include <linux/futex.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 
@@ -57,6 +58,40 @@ static void mutex__block_timed(struct wait *w, unsigned int i)
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += 60;
 	workload__pth(pthread_mutex_timedlock(&w->mutex, &deadline), "pthread_mutex_timedlock");
+}
+
+/* Has it for good. */
+static void *mutex__keep(void *arg)
+{
+	struct wait *w = arg;
+
+	w->helper_tid = w->holder_tid = workload__tid();
+	workload__pth(pthread_mutex_lock(&w->mutex), "pthread_mutex_lock");
+	while (sem_post(&w->kick) || pause())
+		;
+	return NULL;
+}
+
+static void mutex__setup_kept(struct wait *w)
+{
+	mutex__setup(w);
+	workload__sys(sem_init(&w->kick, 0, 0), "sem_init");
+	wait__spawn(w, "keeper", mutex__keep);
+	while (sem_wait(&w->kick))
+		;
+}
+
+static void mutex__block_in_vain(struct wait *w, unsigned int i)
+{
+	struct timespec deadline;
+
+	(void)i;
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_nsec += (long)w->hold_ns;
+	deadline.tv_sec += deadline.tv_nsec / 1000000000;
+	deadline.tv_nsec %= 1000000000;
+	if (pthread_mutex_timedlock(&w->mutex, &deadline) != ETIMEDOUT)
+		workload__die("a mutex that is never let go was got");
 }
 
 static void mutex__unlock(struct wait *w, unsigned int i)
@@ -212,6 +247,135 @@ static void barrier__pass(struct wait *w, unsigned int i)
 {
 	(void)i;
 	pthread_barrier_wait(&w->barrier);
+}
+
+/* ---- futex2, and waits for several words: a lock of our own (0 free, 1 taken, 2 wanted) ---- */
+
+#define SYS_FUTEX_WAKE2    454 /* include/uapi/asm-generic/unistd.h; 6.7 */
+#define SYS_FUTEX_WAIT2    455
+#define SYS_FUTEX_REQUEUE2 456
+#define FUTEX2_U32_PRIVATE (2 | 128) /* include/uapi/linux/futex.h */
+
+static void futex2__setup(struct wait *w)
+{
+	syscall(SYS_FUTEX_WAKE2, w->word, ~0U, 0, FUTEX2_U32_PRIVATE);
+	if (errno == ENOSYS)
+		workload__skip("no futex_wait(): Linux 6.7 has it");
+	w->addr = w->word;
+}
+
+static void futex2__wait(_Atomic uint32_t *word, uint32_t val)
+{
+	while (*word == val &&
+	       syscall(SYS_FUTEX_WAIT2, word, val, ~0U, FUTEX2_U32_PRIVATE, NULL,
+		       CLOCK_MONOTONIC) &&
+	       errno == EINTR)
+		;
+}
+
+static void futex2__wake(_Atomic uint32_t *word)
+{
+	workload__sys(syscall(SYS_FUTEX_WAKE2, word, ~0U, 1, FUTEX2_U32_PRIVATE), "futex_wake");
+}
+
+static void futex2__lock(struct wait *w, unsigned int i)
+{
+	(void)i;
+	w->word[0] = 1;
+}
+
+static void futex2__block(struct wait *w, unsigned int i)
+{
+	(void)i;
+	while (atomic_exchange(&w->word[0], 2))
+		futex2__wait(&w->word[0], 2);
+}
+
+static void futex2__unlock(struct wait *w, unsigned int i)
+{
+	(void)i;
+	w->word[0] = 0;
+	futex2__wake(&w->word[0]);
+}
+
+static void futex2__after(struct wait *w, unsigned int i)
+{
+	(void)i;
+	w->word[0] = 0;
+}
+
+/* An event: word[0] counts the rounds that may end; word[1] is where waiters are moved to. */
+static void event__block(struct wait *w, unsigned int i)
+{
+	while (w->word[0] == i)
+		futex2__wait(&w->word[0], i);
+}
+
+static void event__wake(struct wait *w, unsigned int i)
+{
+	w->word[0] = i + 1;
+	futex2__wake(&w->word[0]);
+}
+
+/* The same wait goes on at another word, where it is ended. */
+static void event__requeue(struct wait *w, unsigned int i)
+{
+	struct futex_waitv words[2] = {
+		{.val = i, .uaddr = (uintptr_t)&w->word[0], .flags = FUTEX2_U32_PRIVATE},
+		{.val = 0, .uaddr = (uintptr_t)&w->word[1], .flags = FUTEX2_U32_PRIVATE},
+	};
+
+	workload__sys(syscall(SYS_FUTEX_REQUEUE2, words, 0, 0, 1), "futex_requeue");
+	w->word[0] = i + 1;
+	futex2__wake(&w->word[1]);
+}
+
+static void event__old_block(struct wait *w, unsigned int i)
+{
+	while (w->word[0] == i)
+		syscall(SYS_futex, &w->word[0], FUTEX_WAIT_PRIVATE, i, NULL, NULL, 0);
+}
+
+static void event__old_requeue(struct wait *w, unsigned int i)
+{
+	workload__sys(syscall(SYS_futex, &w->word[0], FUTEX_CMP_REQUEUE_PRIVATE, 0, 1UL,
+			      &w->word[1], i),
+		      "FUTEX_CMP_REQUEUE");
+	w->word[0] = i + 1;
+	workload__sys(syscall(SYS_futex, &w->word[1], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0),
+		      "FUTEX_WAKE");
+}
+
+static void event__setup(struct wait *w)
+{
+	w->addr = w->word;
+}
+
+static void waitv__setup(struct wait *w)
+{
+	syscall(SYS_futex_waitv, NULL, 0, 0, NULL, 0);
+	if (errno == ENOSYS)
+		workload__skip("no futex_waitv(): Linux 5.16 has it");
+	w->addr = w->word;
+}
+
+/* For either of two words; the second one is what ends it. */
+static void waitv__block(struct wait *w, unsigned int i)
+{
+	struct futex_waitv words[2] = {
+		{.val = 0, .uaddr = (uintptr_t)&w->word[0], .flags = FUTEX2_U32_PRIVATE},
+		{.val = i, .uaddr = (uintptr_t)&w->word[1], .flags = FUTEX2_U32_PRIVATE},
+	};
+
+	while (w->word[1] == i)
+		syscall(SYS_futex_waitv, words, 2, 0, NULL, 0);
+}
+
+static void waitv__wake(struct wait *w, unsigned int i)
+{
+	w->word[1] = i + 1;
+	workload__sys(syscall(SYS_futex, &w->word[1], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0),
+		      "FUTEX_WAKE");
 }
 
 /* ---- join and child ---- */

@@ -155,6 +155,33 @@ static inline int workload__open_schedstat(void)
 				  "/proc/thread-self/schedstat");
 }
 
+/*
+ * How long the calling thread has had a CPU since @begin, by the clock on the wall, when its run
+ * delay was @delay; it may not have slept. That is more than its CPU time if a hypervisor takes the
+ * CPU away (steal), which the scheduler leaves out. @fd: as of workload__sched().
+ */
+static inline uint64_t workload__on_cpu(uint64_t begin, uint64_t delay, int fd)
+{
+	return workload__now() - begin - (workload__run_delay(fd) - delay);
+}
+
+/*
+ * ns of CPU that a hypervisor has taken away from this machine, in steps of a tick. A thread whose
+ * CPU it took seems to have been blocked, if only its CPU time and run delay are known.
+ */
+static inline uint64_t workload__steal(void)
+{
+	unsigned long long steal = 0;
+	FILE *f = fopen("/proc/stat", "re");
+
+	if (!f)
+		workload__die("/proc/stat: %s", strerror(errno));
+	if (fscanf(f, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &steal) != 1)
+		workload__die("/proc/stat: unexpected form");
+	fclose(f);
+	return steal * (WORKLOAD_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
 /* Voluntary context switches of the calling thread: each is a wait that really blocked. */
 static inline uint64_t workload__nvcsw(void)
 {

@@ -59,6 +59,13 @@ static uint64_t number_of(const void *row, const struct column *col)
 	return u64_of(row, col);
 }
 
+static bool is_unknown(const void *row, const struct column *col)
+{
+	return (col->type == COL_COUNT || col->type == COL_BYTES || col->type == COL_NS ||
+		col->type == COL_MAYBE || col->type == COL_HEX) &&
+	       u64_of(row, col) == TABLE_UNKNOWN;
+}
+
 static const char *string_of(const void *row, const struct column *col)
 {
 	if (col->type == COL_CHARS)
@@ -121,6 +128,10 @@ static void format_cell(char dst[CELL_MAX], const struct text_column *tc, const 
 	const struct column *col = tc->col;
 	const char *s;
 
+	if (is_unknown(row, col)) {
+		str__copy(dst, CELL_MAX, "-");
+		return;
+	}
 	switch (col->type) {
 	case COL_STR:
 	case COL_CHARS:
@@ -303,6 +314,10 @@ static void counts_json(struct json *j, const struct table_list *list)
 {
 	const struct table_count *counts = list->items;
 
+	if (list->n == TABLE_UNKNOWN) {
+		json__null(j);
+		return;
+	}
 	json__object_begin(j);
 	for (size_t i = 0; i < list->n; i++)
 		json__kv_u64(j, counts[i].key, counts[i].n);
@@ -316,6 +331,10 @@ static void value_json(struct json *j, const struct column *col, const void *row
 	const struct table_list *list;
 	char hex[24];
 
+	if (is_unknown(row, col)) {
+		json__null(j);
+		return;
+	}
 	switch (col->type) {
 	case COL_STR:
 	case COL_CHARS:
@@ -363,6 +382,11 @@ static void row_json(struct json *j, const struct column *col, const void *row)
 		value_json(j, col, row);
 	}
 	json__object_end(j);
+}
+
+void table__json_row(struct json *j, const struct column *cols, const void *row)
+{
+	row_json(j, cols, row);
 }
 
 void table__json(struct json *j, const struct column *cols, const void *rows, size_t n,
@@ -435,5 +459,7 @@ int table__compare(const void *a, const void *b, const void *arg)
 		return compare_strings(string_of(a, col), string_of(b, col));
 	if (col->type == COL_HIST)
 		return compare_hists(hist_of(a, col), hist_of(b, col));
+	if (is_unknown(a, col) || is_unknown(b, col))
+		return is_unknown(a, col) - is_unknown(b, col);
 	return compare_descending(number_of(a, col), number_of(b, col));
 }

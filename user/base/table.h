@@ -18,10 +18,11 @@ enum column_type {
 	COL_CHARS, /* char[], terminated, in the row itself */
 	COL_U32,   /* uint32_t */
 	COL_U64,   /* uint64_t, a plain number (an id) */
+	COL_MAYBE, /* uint64_t; TABLE_UNKNOWN is "-" in text and null in JSON */
 	COL_COUNT, /* uint64_t, "41,203" in text */
 	COL_NS,    /* uint64_t, scaled in text, ns in JSON */
 	COL_BYTES, /* uint64_t, scaled in text */
-	COL_HEX,   /* uint64_t, 0x… in text and a string in JSON */
+	COL_HEX,   /* uint64_t, 0x… in text and a string in JSON; TABLE_UNKNOWN as COL_MAYBE */
 	COL_SHARE, /* double, a part of 1: "94 %" in text, 0.94 in JSON */
 	COL_HIST, /* struct hist *: p50, p95, p99, max in text; p50_ns … max_ns and "hist" in JSON
 		   */
@@ -29,9 +30,14 @@ enum column_type {
 		     */
 	COL_LIST,   /* struct table_list: an array of objects by @sub, JSON only */
 	COL_OBJECT, /* a row of @sub in the row itself: an object, JSON only */
-	COL_COUNTS, /* struct table_list of struct table_count: an object of numbers, JSON only */
+	COL_COUNTS, /* struct table_list of struct table_count: an object of numbers, JSON only;
+		     * null if its n is TABLE_UNKNOWN
+		     */
 	COL_STRV,   /* const char **, NULL-terminated (or NULL): an array of strings, JSON only */
 };
+
+/* What is not known, in COL_MAYBE, _COUNT, _BYTES, _NS and _HEX: "-" in text, null in JSON. */
+#define TABLE_UNKNOWN UINT64_MAX
 
 struct column {
 	const char *name; /* heading in text; NULL: JSON only */
@@ -44,7 +50,7 @@ struct column {
 	unsigned int only;        /* table__select(): bits of the caller's; 0: always */
 };
 
-#define TABLE_COLUMNS_MAX 32 /* text columns, COL_HIST counts four; more is a bug and asserts */
+#define TABLE_COLUMNS_MAX 48 /* text columns, COL_HIST counts four; more is a bug and asserts */
 #define TABLE_STR_MIN     8  /* display columns */
 
 struct table_list {
@@ -81,6 +87,9 @@ void table__select(struct column *dst, size_t max, const struct column *cols, un
 /* A JSON array with an object per row. */
 void table__json(struct json *j, const struct column *cols, const void *rows, size_t n,
 		 size_t row_size);
+
+/* The object of one row by itself. */
+void table__json_row(struct json *j, const struct column *cols, const void *row);
 
 /* The states object by itself, as COL_STATES does it. */
 void table__states_json(struct json *j, const uint64_t *states);

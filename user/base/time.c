@@ -113,17 +113,35 @@ void time__format(char *dst, size_t size, uint64_t ns)
 	snprintf(dst, size, "%lluh%02um", (unsigned long long)(min / 60), (unsigned int)(min % 60));
 }
 
-void time__rfc3339(char *dst, size_t size)
+static uint64_t time__wall(void)
 {
 	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts); /* can't fail with this clock */
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t time__since_1970(void)
+{
+	return time__wall() - time__now();
+}
+
+void time__rfc3339_at(char *dst, size_t size, uint64_t ns)
+{
+	time_t seconds = (time_t)(ns / NSEC_PER_SEC);
 	char date[32];
 	struct tm tm;
 	long east;
 
-	clock_gettime(CLOCK_REALTIME, &ts); /* can't fail with this clock */
-	localtime_r(&ts.tv_sec, &tm);
+	localtime_r(&seconds, &tm);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	east = labs(tm.tm_gmtoff) / 60;
-	snprintf(dst, size, "%s.%03ld%c%02ld:%02ld", date, ts.tv_nsec / 1000000,
-		 tm.tm_gmtoff < 0 ? '-' : '+', east / 60, east % 60);
+	snprintf(dst, size, "%s.%03u%c%02ld:%02ld", date,
+		 (unsigned int)(ns % NSEC_PER_SEC / NSEC_PER_MSEC), tm.tm_gmtoff < 0 ? '-' : '+',
+		 east / 60, east % 60);
+}
+
+void time__rfc3339(char *dst, size_t size)
+{
+	time__rfc3339_at(dst, size, time__wall());
 }

@@ -23,6 +23,12 @@ int time__parse_duration(const char *s, uint64_t *ns);
 /* "0ns", "873ns", "1.24ms", "12.4s", "4m32s", "3h05m": three significant digits up to 100 s. */
 void time__format(char *dst, size_t size, uint64_t ns);
 
+/* What is added to time__now() for nanoseconds since 1970, as CLOCK_REALTIME stands now. */
+uint64_t time__since_1970(void);
+
+/* @ns since 1970 as RFC 3339 with milliseconds and zone, as below. */
+void time__rfc3339_at(char *dst, size_t size, uint64_t ns);
+
 /* CLOCK_REALTIME as RFC 3339 with milliseconds and zone: "2025-03-01T12:00:00.123+01:00". */
 void time__rfc3339(char *dst, size_t size);
 

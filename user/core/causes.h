@@ -3,13 +3,16 @@
 #ifndef DWELL_CAUSES_H
 #define DWELL_CAUSES_H
 
+#include "core/lockparts.h"
 #include "core/session.h"
 
 /*
  * All tallies of row @row (0: of all rows, with what is the same in several rows added up) as
  * report_cause, the longest first. @tgid: the process that the row is of, 0 if it is of several.
+ * @parts: of waits for locks, from which their holders are told; or NULL.
  */
-enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid, struct table_list *out);
+enum dwell_exit causes__of(struct session *s, uint64_t row, uint32_t tgid,
+			   const struct lockparts *parts, struct table_list *out);
 
 /* Sorts the tallies so that causes__of() finds a row's; once per report, before the first call. */
 void causes__prepare(struct session *s);

@@ -43,8 +43,17 @@ struct state {
 	struct place place[TRACKED];
 };
 
+/* .eh_frame or .debug_frame. */
+struct section {
+	uint8_t *data;
+	uint64_t bytes, vaddr;
+	bool eh;
+	size_t first_cie; /* of the maker's */
+};
+
 struct cie {
-	uint64_t offset;
+	const struct section *section;
+	uint64_t offset; /* in it */
 	Dwarf_CIE cie;
 	uint8_t encoding;
 	bool signal, usable;
@@ -59,9 +68,7 @@ struct fde {
 
 struct maker {
 	struct cfi_table *t;
-	const uint8_t *data; /* of the section that is read */
-	uint64_t bytes, vaddr;
-	bool eh;
+	struct section sections[2];
 	struct cie *cies;
 	size_t n_cies, max_cies;
 	struct fde *fdes;
@@ -143,9 +150,9 @@ static int64_t cfi__format(struct cursor *c, uint8_t format)
 }
 
 /* An address in an entry, as its @encoding says. */
-static uint64_t cfi__address(const struct maker *m, struct cursor *c, uint8_t encoding)
+static uint64_t cfi__address(const struct section *s, struct cursor *c, uint8_t encoding)
 {
-	uint64_t here = m->vaddr + (uint64_t)(c->at - m->data);
+	uint64_t here = s->vaddr + (uint64_t)(c->at - s->data);
 	uint64_t v = (uint64_t)cfi__format(c, encoding & 0x0f);
 
 	if ((encoding & 0x70) == DW_EH_PE_pcrel)
@@ -396,7 +403,7 @@ static int cfi__other(struct run *r, uint8_t op)
 	case DW_CFA_GNU_window_save:
 		return 0;
 	case DW_CFA_set_loc:
-		to = cfi__address(r->m, &r->c, r->cie->encoding);
+		to = cfi__address(r->cie->section, &r->c, r->cie->encoding);
 		if (to < r->pc || to > r->end)
 			r->c.bad = true;
 		if (r->c.bad || to == r->pc)
@@ -626,7 +633,8 @@ static bool cfi__augmentation(struct cie *cie)
 	return !c.bad;
 }
 
-static int cfi__add_cie(struct maker *m, uint64_t offset, const Dwarf_CIE *from)
+static int cfi__add_cie(struct maker *m, const struct section *section, uint64_t offset,
+			const Dwarf_CIE *from)
 {
 	struct cie *cies = cfi__grow(m->cies, m->n_cies, &m->max_cies, sizeof(*cies)), *cie;
 	struct run *r;
@@ -635,7 +643,7 @@ static int cfi__add_cie(struct maker *m, uint64_t offset, const Dwarf_CIE *from)
 		return -ENOMEM;
 	m->cies = cies;
 	cie = &cies[m->n_cies++];
-	*cie = (struct cie){.offset = offset, .cie = *from};
+	*cie = (struct cie){.section = section, .offset = offset, .cie = *from};
 	cie->usable = cfi__augmentation(cie) && from->return_address_register == UNWIND_PC;
 	if (!cie->usable)
 		return 0;
@@ -653,9 +661,10 @@ static int cfi__add_cie(struct maker *m, uint64_t offset, const Dwarf_CIE *from)
 	return 0;
 }
 
-static const struct cie *cfi__cie_at(const struct maker *m, uint64_t offset)
+static const struct cie *cfi__cie_at(const struct maker *m, const struct section *section,
+				     uint64_t offset)
 {
-	size_t low = 0, high = m->n_cies;
+	size_t low = section->first_cie, high = m->n_cies;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
@@ -668,16 +677,16 @@ static const struct cie *cfi__cie_at(const struct maker *m, uint64_t offset)
 	return low < m->n_cies && m->cies[low].offset == offset ? &m->cies[low] : NULL;
 }
 
-static int cfi__add_fde(struct maker *m, const Dwarf_FDE *from)
+static int cfi__add_fde(struct maker *m, const struct section *section, const Dwarf_FDE *from)
 {
-	const struct cie *cie = cfi__cie_at(m, from->CIE_pointer);
+	const struct cie *cie = cfi__cie_at(m, section, from->CIE_pointer);
 	struct cursor c = {from->start, from->end, false};
 	struct fde *fdes;
 	uint64_t start, len, skip;
 
 	if (!cie || !cie->usable)
 		return 0;
-	start = cfi__address(m, &c, cie->encoding);
+	start = cfi__address(section, &c, cie->encoding);
 	len = (uint64_t)cfi__format(&c, cie->encoding & 0x0f);
 	if (cie->cie.augmentation[0] == 'z') {
 		skip = cfi__uleb(&c);
@@ -696,23 +705,24 @@ static int cfi__add_fde(struct maker *m, const Dwarf_FDE *from)
 	return 0;
 }
 
-static int cfi__entries(struct maker *m, const unsigned char *ident, bool cies)
+static int cfi__entries(struct maker *m, const struct section *section, const unsigned char *ident,
+			bool cies)
 {
-	Elf_Data data = {.d_buf = (void *)m->data, .d_size = m->bytes, .d_type = ELF_T_BYTE};
+	Elf_Data data = {.d_buf = section->data, .d_size = section->bytes, .d_type = ELF_T_BYTE};
 	Dwarf_Off at = 0, next = 0;
 	Dwarf_CFI_Entry entry;
 	int err = 0;
 
 	while (!err) {
-		int got = dwarf_next_cfi(ident, &data, m->eh, at, &next, &entry);
+		int got = dwarf_next_cfi(ident, &data, section->eh, at, &next, &entry);
 
 		/* Of a damaged entry, the next may still be known. */
 		if (got > 0 || (got < 0 && (next <= at || next == (Dwarf_Off)-1)))
 			break;
 		if (!got && dwarf_cfi_cie_p(&entry))
-			err = cies ? cfi__add_cie(m, at, &entry.cie) : 0;
+			err = cies ? cfi__add_cie(m, section, at, &entry.cie) : 0;
 		else if (!got && !cies)
-			err = cfi__add_fde(m, &entry.fde);
+			err = cfi__add_fde(m, section, &entry.fde);
 		if (next <= at)
 			break;
 		at = next;
@@ -726,6 +736,9 @@ static int cfi__compare_fdes(const void *a, const void *b)
 
 	if (x->start != y->start)
 		return x->start < y->start ? -1 : 1;
+	/* .eh_frame's is the one that programs go by themselves. */
+	if (x->cie != y->cie)
+		return x->cie < y->cie ? -1 : 1;
 	return x->end < y->end ? -1 : x->end > y->end;
 }
 
@@ -778,27 +791,41 @@ static int cfi__rows(struct maker *m)
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-static int cfi__section(struct elffile *f, const char *name, bool eh, struct cfi_table *t)
+/* Adds the entries of the section @name to @m's. -ENODATA: there is none. */
+static int cfi__section(struct elffile *f, const char *name, struct maker *m,
+			struct section *section)
 {
-	struct maker m = {.t = t, .eh = eh};
-	uint8_t *data = NULL;
 	GElf_Shdr sh;
 	int err = elffile__section(f, name, &sh);
 
 	if (!err)
-		err = elffile__read(f, &sh, SECTION_MAX, &data, &m.bytes);
+		err = elffile__read(f, &sh, SECTION_MAX, &section->data, &section->bytes);
 	if (err)
 		return err;
-	m.data = data;
-	m.vaddr = sh.sh_addr;
-	err = cfi__entries(&m, elffile__ident(f), true);
-	if (!err)
-		err = cfi__entries(&m, elffile__ident(f), false);
+	section->vaddr = sh.sh_addr;
+	section->first_cie = m->n_cies;
+	err = cfi__entries(m, section, elffile__ident(f), true);
+	return err ?: cfi__entries(m, section, elffile__ident(f), false);
+}
+
+/* Each section may have what the other has not: the C library's start-up code is in .eh_frame. */
+static int cfi__sections(struct elffile *f, struct cfi_table *t)
+{
+	static const char *const names[] = {".eh_frame", ".debug_frame"};
+	struct maker m = {.t = t, .sections[0].eh = true};
+	int err = 0;
+
+	for (int i = 0; i < 2 && !err; i++) {
+		err = cfi__section(f, names[i], &m, &m.sections[i]);
+		if (err == -ENODATA)
+			err = 0;
+	}
 	if (!err)
 		err = cfi__rows(&m);
 	free(m.cies);
 	free(m.fdes);
-	free(data);
+	for (int i = 0; i < 2; i++)
+		free(m.sections[i].data);
 	return err;
 }
 
@@ -810,12 +837,8 @@ int cfi__read(int fd, struct cfi_table *t, const char **why)
 	*t = (struct cfi_table){0};
 	if (err)
 		return err;
-	if (elffile__machine(&f) != EM_X86_64)
-		err = -ENODATA;
-	else
-		err = cfi__section(&f, ".eh_frame", true, t);
-	if (err == -ENODATA && !t->n && elffile__machine(&f) == EM_X86_64)
-		err = cfi__section(&f, ".debug_frame", false, t);
+	if (elffile__machine(&f) == EM_X86_64)
+		err = cfi__sections(&f, t);
 	if (!err && !t->n)
 		err = -ENODATA;
 	if (err == -EBADMSG && !f.why)

@@ -31,11 +31,11 @@ void cost__start(struct cost *c)
 /* What the kernel has measured so far. */
 static void cost__read(struct cost *c, const struct object *o)
 {
-	struct bpf_program *prog;
+	struct bpf_program *prog = NULL;
 
 	c->programs = 0;
 	c->missed = 0;
-	bpf_object__for_each_program (prog, o->obj) {
+	while ((prog = object__next_program(o, prog))) {
 		struct bpf_prog_info info = {0};
 		uint32_t len = sizeof(info);
 
@@ -69,12 +69,19 @@ void cost__sampled(struct cost *c, const struct object *o)
 	cost__read(c, o);
 }
 
+void cost__peak(struct cost *c)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+}
+
 void cost__finish(struct cost *c, const struct object *o, uint64_t events)
 {
 	uint64_t elapsed = time__now() - c->start;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t runs = 0, ns = 0;
-	struct rusage usage;
 
 	cost__sampled(c, o);
 	cost__read(c, o);
@@ -88,8 +95,7 @@ void cost__finish(struct cost *c, const struct object *o, uint64_t events)
 	if (runs)
 		c->cpu_ns += (uint64_t)(c->ns_per_event * (double)events);
 	c->cpu_percent = 100.0 * (double)c->cpu_ns / ((double)elapsed * (double)cpus);
-	getrusage(RUSAGE_SELF, &usage);
-	c->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	cost__peak(c);
 }
 
 void cost__json(struct json *j, const struct cost *c)

@@ -13,11 +13,11 @@
 #include "core/object.h"
 
 #define COST_SAMPLE_NS 200000000ULL /* 200 ms */
-#define COST_PROGRAMS  16
+#define COST_PROGRAMS  32
 
 struct cost_program {
-	const char *name;
-	uint64_t runs; /* measured */
+	const char *name; /* the loaded program's */
+	uint64_t runs;    /* measured */
 	uint64_t ns;
 };
 
@@ -42,6 +42,9 @@ void cost__start(struct cost *c);
 void cost__sampled(struct cost *c, const struct object *o);
 /* Works out the cost of @events up to now. */
 void cost__finish(struct cost *c, const struct object *o, uint64_t events);
+
+/* Sets the peak of memory up to now: once more when the rows are made, which take the most. */
+void cost__peak(struct cost *c);
 void cost__json(struct json *j, const struct cost *c);
 void cost__footer(const struct cost *c);
 

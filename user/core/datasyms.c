@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,12 +13,11 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "core/datasyms.h"
+#include "core/elffile.h"
+#include "core/elfsym.h"
 
 #define REFRESH_NS    NSEC_PER_SEC
-#define PROCESSES_MAX 256       /* beyond, those that are gone have no names */
-#define SYMBOLS_MAX   (1 << 22) /* of one file: what is behind is not looked at */
-#define SECTIONS_MAX  4096
-#define SEGMENTS_MAX  64
+#define PROCESSES_MAX 256 /* beyond, those that are gone have no names */
 #define NAME_BYTES    256
 /* Many kernels list functions only: what is this far above a symbol is another thing. */
 #define KERNEL_FAR 4096
@@ -178,20 +176,15 @@ static const struct mapping *process__file(const struct process *p, uint64_t add
 
 /* ---- ELF ------------------------------------------------------------------------------------ */
 
-static bool elf__read(int fd, void *to, size_t size, uint64_t at)
-{
-	return at < INT64_MAX && pread(fd, to, size, (off_t)at) == (ssize_t)size;
-}
-
 /* The file's own address of what is mapped @distance bytes behind its first byte. */
-static bool elf__vaddr(int fd, const Elf64_Ehdr *header, uint64_t distance, uint64_t *vaddr)
+static bool elf__vaddr(Elf *elf, uint64_t distance, uint64_t *vaddr)
 {
-	Elf64_Phdr segment;
+	GElf_Phdr segment;
+	size_t n = 0;
 
-	for (unsigned int i = 0; i < header->e_phnum && i < SEGMENTS_MAX; i++) {
-		if (!elf__read(fd, &segment, sizeof(segment),
-			       header->e_phoff + i * sizeof(segment)))
-			return false;
+	if (elf_getphdrnum(elf, &n))
+		return false;
+	for (size_t i = 0; i < n && gelf_getphdr(elf, (int)i, &segment); i++) {
 		if (segment.p_type != PT_LOAD)
 			continue;
 		/* Segments are in ascending order, and the first holds the file's first byte. */
@@ -201,30 +194,21 @@ static bool elf__vaddr(int fd, const Elf64_Ehdr *header, uint64_t distance, uint
 	return false;
 }
 
-/* The variable of section @table that holds @vaddr; *@name is its offset in the strings. */
-static bool elf__find(int fd, const Elf64_Shdr *table, uint64_t vaddr, Elf64_Sym *found)
+struct elf_search {
+	uint64_t vaddr;
+	GElf_Sym found;
+};
+
+/* 1 at the variable that holds the address. */
+static int elf__take(const GElf_Sym *sym, void *arg)
 {
-	Elf64_Sym batch[256];
-	uint64_t n = table->sh_size / sizeof(*batch);
+	struct elf_search *s = arg;
 
-	if (n > SYMBOLS_MAX)
-		n = SYMBOLS_MAX;
-	for (uint64_t i = 0; i < n; i += 256) {
-		size_t many = n - i < 256 ? n - i : 256;
-
-		if (!elf__read(fd, batch, many * sizeof(*batch),
-			       table->sh_offset + i * sizeof(*batch)))
-			return false;
-		for (size_t k = 0; k < many; k++) {
-			if (ELF64_ST_TYPE(batch[k].st_info) == STT_OBJECT && batch[k].st_shndx &&
-			    vaddr >= batch[k].st_value &&
-			    vaddr - batch[k].st_value < batch[k].st_size) {
-				*found = batch[k];
-				return true;
-			}
-		}
-	}
-	return false;
+	if (GELF_ST_TYPE(sym->st_info) != STT_OBJECT || !sym->st_shndx ||
+	    s->vaddr < sym->st_value || s->vaddr - sym->st_value >= sym->st_size)
+		return 0;
+	s->found = *sym;
+	return 1;
 }
 
 /* The name as people write it (C++, Rust). */
@@ -236,38 +220,27 @@ static void elf__present(const char *symbol, char *name, size_t size)
 	free(demangled);
 }
 
-/* Looks in .symtab and .dynsym, whichever comes first. */
-static int elf__name(int fd, const Elf64_Ehdr *header, uint64_t vaddr, char *name, size_t size)
+/* Of the symbols in the table of @type. 0 or -ENOENT. */
+static int elf__name(struct elffile *f, uint32_t type, uint64_t vaddr, char *name, size_t size)
 {
+	struct elf_search s = {.vaddr = vaddr};
+	struct elffile_symtab t;
 	char text[NAME_BYTES];
-	Elf64_Shdr table, strings;
-	Elf64_Sym symbol;
+	size_t len;
 	ssize_t got;
 
-	for (unsigned int i = 0; i < header->e_shnum && i < SECTIONS_MAX; i++) {
-		if (!elf__read(fd, &table, sizeof(table), header->e_shoff + i * sizeof(table)))
-			return -ENOENT;
-		if (table.sh_type != SHT_SYMTAB && table.sh_type != SHT_DYNSYM)
-			continue;
-		if (!elf__find(fd, &table, vaddr, &symbol) || table.sh_link >= header->e_shnum ||
-		    !elf__read(fd, &strings, sizeof(strings),
-			       header->e_shoff + table.sh_link * sizeof(strings)) ||
-		    symbol.st_name >= strings.sh_size || strings.sh_offset > INT64_MAX / 2)
-			continue;
-		got = pread(fd, text, sizeof(text) - 1,
-			    (off_t)(strings.sh_offset + symbol.st_name));
-		if (got <= 0)
-			continue;
-		text[got] = '\0';
-		elf__present(text, name, size);
-		if (vaddr != symbol.st_value) {
-			size_t len = strlen(name);
-
-			str__append(name, size, &len, "+0x%" PRIx64, vaddr - symbol.st_value);
-		}
-		return 0;
-	}
-	return -ENOENT;
+	if (elffile__symtab(f, type, &t) || elffile__symbols(f, &t, elf__take, &s) != 1 ||
+	    s.found.st_name >= t.names.sh_size)
+		return -ENOENT;
+	got = pread(f->fd, text, sizeof(text) - 1, (off_t)(t.names.sh_offset + s.found.st_name));
+	if (got <= 0)
+		return -ENOENT;
+	text[got] = '\0';
+	elf__present(text, name, size);
+	len = strlen(name);
+	if (vaddr != s.found.st_value)
+		str__append(name, size, &len, "+0x%" PRIx64, vaddr - s.found.st_value);
+	return 0;
 }
 
 /*
@@ -299,8 +272,8 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 {
 	struct process *p = datasyms__process(d, tgid);
 	const struct mapping *m;
-	const char *slash;
-	Elf64_Ehdr header;
+	const char *slash, *why;
+	struct elffile f;
 	uint64_t vaddr;
 	int fd, err = -ENOENT;
 
@@ -316,12 +289,58 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 	fd = file__open(tgid, m);
 	if (fd < 0)
 		return fd;
-	if (elf__read(fd, &header, sizeof(header), 0) && !memcmp(header.e_ident, ELFMAG, SELFMAG) &&
-	    header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_phentsize == sizeof(Elf64_Phdr) &&
-	    header.e_shentsize == sizeof(Elf64_Shdr) &&
-	    elf__vaddr(fd, &header, addr - m->start, &vaddr))
-		err = elf__name(fd, &header, vaddr, name, size);
+	if (!elffile__open(fd, &f, &why)) {
+		if (elf__vaddr(f.elf, addr - m->start, &vaddr))
+			err = elf__name(&f, SHT_SYMTAB, vaddr, name, size) &&
+					      elf__name(&f, SHT_DYNSYM, vaddr, name, size)
+				      ? -ENOENT
+				      : 0;
+		elffile__close(&f);
+	}
 	close(fd);
+	return err;
+}
+
+/* Where @name of the file that @m is the first mapping of lies. 0 or -ENOENT. */
+static int file__find(uint32_t tgid, const struct mapping *m, const char *name, uint64_t *start,
+		      uint64_t *end)
+{
+	struct elfsym sym = {.name = name};
+	int fd = file__open(tgid, m), err = -ENOENT;
+	struct elffile f;
+	const char *why;
+	uint64_t first;
+
+	if (fd < 0)
+		return fd;
+	if (elfsym__find(fd, &sym, 1) == 1 && sym.vaddr && !elffile__open(fd, &f, &why)) {
+		if (elf__vaddr(f.elf, 0, &first)) {
+			*start = m->start + (sym.vaddr - first);
+			*end = *start + sym.size;
+			err = 0;
+		}
+		elffile__close(&f);
+	}
+	close(fd);
+	return err;
+}
+
+int datasyms__find(struct datasyms *d, uint32_t tgid, const char *file, const char *name,
+		   uint64_t *start, uint64_t *end)
+{
+	const struct process *p = datasyms__process(d, tgid);
+	int err = -ENOENT;
+
+	for (size_t i = 0; p && err && i < p->n; i++) {
+		const struct mapping *m = &p->maps[i];
+		const char *base = strrchr(m->path, '/');
+
+		if (!base || m->offset || !m->inode)
+			continue;
+		base += !strncmp(base, "/lib", 4) ? 4 : 1;
+		if (!strncmp(base, file, strlen(file)))
+			err = file__find(tgid, m, name, start, end);
+	}
 	return err;
 }
 

@@ -27,6 +27,14 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 		   char *module, size_t module_size);
 
 /*
+ * Variable @name of the program or library of process @tgid, as it was remembered, whose file's
+ * name begins with @file, or with "lib" and @file: its first byte and the one behind its last one.
+ * 0; -ENOENT if there is none.
+ */
+int datasyms__find(struct datasyms *d, uint32_t tgid, const char *file, const char *name,
+		   uint64_t *start, uint64_t *end);
+
+/*
  * The same of the kernel, as far as it lists its variables (CONFIG_KALLSYMS_ALL) and shows where
  * they are. A CPU's own variables are not found.
  */

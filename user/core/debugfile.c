@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <lzma.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +13,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/xz.h"
 #include "core/elffile.h"
 
 #define DEBUG_ROOT    "/usr/lib/debug"
-#define EMBEDDED_MAX  (64U << 20) /* bytes of .gnu_debugdata, decompressed */
-#define LZMA_MEMORY   (128U << 20)
+#define EMBEDDED_MAX  (64U << 20)  /* bytes of .gnu_debugdata, decompressed */
 #define CRC_BYTES_MAX (1ULL << 30) /* of a debug file that only its checksum vouches for */
 
 int debugfile__regular(const char *path)
@@ -179,37 +178,69 @@ static int debugfile__to_memory(const uint8_t *data, size_t bytes)
 
 static int debugfile__embedded(struct elffile *f)
 {
-	uint64_t bytes, memory = LZMA_MEMORY;
-	size_t in = 0, out = 0, room = 1U << 20;
-	uint8_t *xz, *data = NULL, *more;
-	lzma_ret ret = LZMA_BUF_ERROR;
+	uint8_t *xz;
+	uint64_t packed;
+	size_t bytes;
+	void *data;
 	GElf_Shdr sh;
-	int fd = -ENOENT;
+	int fd;
 
 	if (elffile__section(f, ".gnu_debugdata", &sh) ||
-	    elffile__read(f, &sh, EMBEDDED_MAX, &xz, &bytes))
+	    elffile__read(f, &sh, EMBEDDED_MAX, &xz, &packed))
 		return -ENOENT;
-	for (; ret == LZMA_BUF_ERROR && room <= EMBEDDED_MAX; room *= 4) {
-		more = realloc(data, room);
-		if (!more)
-			break;
-		data = more;
-		in = out = 0;
-		ret = lzma_stream_buffer_decode(&memory, 0, NULL, xz, &in, bytes, data, &out, room);
-	}
-	if (ret == LZMA_OK)
-		fd = debugfile__to_memory(data, out);
-	free(data);
+	fd = xz__unpack(xz, packed, EMBEDDED_MAX, &data, &bytes);
 	free(xz);
+	if (fd)
+		return -ENOENT;
+	fd = debugfile__to_memory(data, bytes);
+	free(data);
 	return fd;
 }
 
 /* ---- all together --------------------------------------------------------------------------- */
 
-int debugfile__open(int fd, const char *root, const char *path)
+/* @found, if it has contents of the section @section; else it is closed. */
+static int debugfile__with(int found, const char *section)
+{
+	struct elffile f;
+	const char *why;
+	GElf_Shdr sh;
+	int err;
+
+	if (found < 0)
+		return found;
+	err = elffile__open(found, &f, &why);
+	if (!err) {
+		err = elffile__section(&f, section, &sh);
+		elffile__close(&f);
+	}
+	if (!err)
+		return found;
+	close(found);
+	return -ENOENT;
+}
+
+/* A file with @section, for the one that is open as @f. */
+static int debugfile__search(struct elffile *f, const char *section, const char *root,
+			     const char *path)
 {
 	struct build_id id;
 	struct link link;
+	int found;
+
+	elffile__build_id(f, &id);
+	found = debugfile__with(debugfile__by_id(root, &id), section);
+	if (found < 0 && *root)
+		found = debugfile__with(debugfile__by_id("", &id), section);
+	if (found < 0 && debugfile__link(f, &link))
+		found = debugfile__with(debugfile__by_link(root, path, &id, &link), section);
+	if (found < 0)
+		found = debugfile__with(debugfile__embedded(f), section);
+	return found;
+}
+
+int debugfile__open(int fd, const char *root, const char *path)
+{
 	struct elffile f;
 	const char *why;
 	GElf_Shdr sh;
@@ -217,16 +248,25 @@ int debugfile__open(int fd, const char *root, const char *path)
 
 	if (elffile__open(fd, &f, &why))
 		return -ENOENT;
-	if (elffile__section(&f, ".symtab", &sh) == -ENODATA) {
-		elffile__build_id(&f, &id);
-		found = debugfile__by_id(root, &id);
-		if (found < 0 && *root)
-			found = debugfile__by_id("", &id);
-		if (found < 0 && debugfile__link(&f, &link))
-			found = debugfile__by_link(root, path, &id, &link);
-		if (found < 0)
-			found = debugfile__embedded(&f);
-	}
+	if (elffile__section(&f, ".symtab", &sh) == -ENODATA)
+		found = debugfile__search(&f, ".symtab", root, path);
+	elffile__close(&f);
+	return found;
+}
+
+int debugfile__lines(int fd, const char *root, const char *path)
+{
+	struct elffile f;
+	const char *why;
+	GElf_Shdr sh;
+	int found;
+
+	if (elffile__open(fd, &f, &why))
+		return -ENOENT;
+	if (elffile__section(&f, ".debug_info", &sh) == -ENODATA)
+		found = debugfile__search(&f, ".debug_info", root, path);
+	else
+		found = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	elffile__close(&f);
 	return found;
 }

@@ -209,6 +209,91 @@ int elffile__read(struct elffile *f, const GElf_Shdr *sh, uint64_t max, uint8_t 
 	return 0;
 }
 
+/* ---- symbols -------------------------------------------------------------------------------- */
+
+#define CHUNK_BYTES (64U << 10)
+
+static size_t elffile__symbol_bytes(const struct elffile *f)
+{
+	return gelf_getclass(f->elf) == ELFCLASS64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+}
+
+static bool elffile__holds(const struct elffile *f, const GElf_Shdr *sh)
+{
+	return sh->sh_offset <= f->bytes && sh->sh_size <= f->bytes - sh->sh_offset;
+}
+
+int elffile__symtab(struct elffile *f, uint32_t type, struct elffile_symtab *t)
+{
+	Elf_Scn *scn = NULL, *names;
+
+	while ((scn = elf_nextscn(f->elf, scn)))
+		if (gelf_getshdr(scn, &t->table) && t->table.sh_type == type)
+			break;
+	if (!scn)
+		return -ENODATA;
+	if (!elffile__holds(f, &t->table))
+		return elffile__damaged(f, "a symbol table outside the file");
+	if (t->table.sh_entsize != elffile__symbol_bytes(f))
+		return elffile__damaged(f, "a symbol table with entries of a wrong size");
+	if (t->table.sh_size / t->table.sh_entsize > ELFFILE_SYMBOLS_MAX)
+		return elffile__damaged(f, "too many symbols");
+	names = elf_getscn(f->elf, t->table.sh_link);
+	if (!names || !gelf_getshdr(names, &t->names) || t->names.sh_type != SHT_STRTAB)
+		return elffile__damaged(f, "a symbol table without names");
+	if (!elffile__holds(f, &t->names))
+		return elffile__damaged(f, "symbol names outside the file");
+	return 0;
+}
+
+/* Symbol @i of @chunk, as one of 64 bits. */
+static void elffile__symbol(const struct elffile *f, const char *chunk, size_t i, GElf_Sym *sym)
+{
+	Elf32_Sym narrow;
+
+	if (elffile__symbol_bytes(f) == sizeof(*sym)) {
+		memcpy(sym, chunk + i * sizeof(*sym), sizeof(*sym));
+		return;
+	}
+	memcpy(&narrow, chunk + i * sizeof(narrow), sizeof(narrow));
+	*sym = (GElf_Sym){
+		.st_name = narrow.st_name,
+		.st_info = narrow.st_info,
+		.st_other = narrow.st_other,
+		.st_shndx = narrow.st_shndx,
+		.st_value = narrow.st_value,
+		.st_size = narrow.st_size,
+	};
+}
+
+/* In chunks: libelf would hold the whole section, which is larger than what is kept of it. */
+int elffile__symbols(struct elffile *f, const struct elffile_symtab *t,
+		     int (*fn)(const GElf_Sym *sym, void *arg), void *arg)
+{
+	size_t entry = elffile__symbol_bytes(f), in_chunk = CHUNK_BYTES / entry;
+	uint64_t n = t->table.sh_size / entry;
+	char *chunk = malloc(CHUNK_BYTES);
+	int err = chunk ? 0 : -ENOMEM;
+	GElf_Sym sym;
+
+	for (uint64_t i = 0; i < n && !err; i++) {
+		if (i % in_chunk == 0)
+			err = elffile__pread(f->fd, chunk,
+					     (n - i < in_chunk ? n - i : in_chunk) * entry,
+					     t->table.sh_offset + i * entry);
+		if (err == -EBADMSG)
+			f->why = "symbols cut short";
+		if (err)
+			break;
+		elffile__symbol(f, chunk, i % in_chunk, &sym);
+		err = fn(&sym, arg);
+	}
+	free(chunk);
+	return err;
+}
+
+/* ---- build-ids ------------------------------------------------------------------------------ */
+
 void elffile__build_id(struct elffile *f, struct build_id *id)
 {
 	Elf64_Nhdr note; /* the same in files of 32 bits */

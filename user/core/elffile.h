@@ -44,6 +44,20 @@ int elffile__section(struct elffile *f, const char *name, GElf_Shdr *sh);
 int elffile__read(struct elffile *f, const GElf_Shdr *sh, uint64_t max, uint8_t **data,
 		  uint64_t *bytes);
 
+/* A symbol table, and its names. */
+struct elffile_symtab {
+	GElf_Shdr table, names;
+};
+
+#define ELFFILE_SYMBOLS_MAX (4U << 20) /* of a table */
+
+/* The first symbol table of @type (SHT_SYMTAB…). 0; -ENODATA if none is there; -EBADMSG. */
+int elffile__symtab(struct elffile *f, uint32_t type, struct elffile_symtab *t);
+
+/* Calls @fn for each symbol, until it returns other than 0, which is returned; or -errno. */
+int elffile__symbols(struct elffile *f, const struct elffile_symtab *t,
+		     int (*fn)(const GElf_Sym *sym, void *arg), void *arg);
+
 /* All @bytes at @offset; -EBADMSG if the file ends before. */
 int elffile__pread(int fd, void *buf, size_t bytes, uint64_t offset);
 

@@ -2,39 +2,51 @@
 #include "core/elfsym.h"
 
 #include <errno.h>
-#include <gelf.h>
-#include <libelf.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define SYMBOLS_MAX (4U << 20)
+#include "core/elffile.h"
 
-static void elfsym__take(struct elfsym *syms, size_t n, const char *name, const GElf_Sym *sym)
+#define NAMES_MAX (256U << 20) /* bytes of all names of a table */
+
+struct elfsym_search {
+	struct elfsym *syms;
+	size_t n;
+	const char *names;
+	uint64_t names_bytes;
+};
+
+static int elfsym__take(const GElf_Sym *sym, void *arg)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (syms[i].vaddr || strcmp(syms[i].name, name) != 0)
+	const struct elfsym_search *s = arg;
+
+	if (sym->st_shndx == SHN_UNDEF || !sym->st_value || sym->st_name >= s->names_bytes)
+		return 0;
+	for (size_t i = 0; i < s->n; i++) {
+		struct elfsym *wanted = &s->syms[i];
+		size_t len = strlen(wanted->name) + 1;
+
+		if (wanted->vaddr || len > s->names_bytes - sym->st_name ||
+		    memcmp(wanted->name, s->names + sym->st_name, len) != 0)
 			continue;
-		syms[i].vaddr = sym->st_value;
-		syms[i].size = sym->st_size;
+		wanted->vaddr = sym->st_value;
+		wanted->size = sym->st_size;
 	}
+	return 0;
 }
 
-static void elfsym__section(Elf *elf, Elf_Scn *scn, const GElf_Shdr *shdr, struct elfsym *syms,
-			    size_t n)
+/* A table that is damaged has none of the symbols. */
+static void elfsym__table(struct elffile *f, uint32_t type, struct elfsym_search *s)
 {
-	Elf_Data *data = elf_getdata(scn, NULL);
-	size_t count = shdr->sh_entsize ? shdr->sh_size / shdr->sh_entsize : 0;
-	GElf_Sym sym;
-	const char *name;
+	struct elffile_symtab t;
+	uint8_t *names;
 
-	for (size_t i = 0; data && i < count && i < SYMBOLS_MAX; i++) {
-		if (!gelf_getsym(data, (int)i, &sym))
-			return;
-		if (sym.st_shndx == SHN_UNDEF || !sym.st_value)
-			continue;
-		name = elf_strptr(elf, shdr->sh_link, sym.st_name);
-		if (name)
-			elfsym__take(syms, n, name, &sym);
-	}
+	if (elffile__symtab(f, type, &t) ||
+	    elffile__read(f, &t.names, NAMES_MAX, &names, &s->names_bytes))
+		return;
+	s->names = (const char *)names;
+	elffile__symbols(f, &t, elfsym__take, s);
+	free(names);
 }
 
 static void elfsym__place(Elf *elf, struct elfsym *sym)
@@ -54,29 +66,23 @@ static void elfsym__place(Elf *elf, struct elfsym *sym)
 
 int elfsym__find(int fd, struct elfsym *syms, size_t n)
 {
-	Elf_Scn *scn = NULL;
-	GElf_Shdr shdr;
+	struct elfsym_search s = {.syms = syms, .n = n};
+	struct elffile f;
+	const char *why;
 	int found = 0;
-	Elf *elf;
 
-	elf_version(EV_CURRENT);
-	/* Not mapped: a file that shrinks meanwhile would be fatal. */
-	elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (!elf)
+	if (elffile__open(fd, &f, &why))
 		return -ENOEXEC;
-	if (elf_kind(elf) != ELF_K_ELF || gelf_getclass(elf) != ELFCLASS64) {
-		elf_end(elf);
+	if (gelf_getclass(f.elf) != ELFCLASS64) {
+		elffile__close(&f);
 		return -ENOEXEC;
 	}
-	while ((scn = elf_nextscn(elf, scn))) {
-		if (gelf_getshdr(scn, &shdr) &&
-		    (shdr.sh_type == SHT_DYNSYM || shdr.sh_type == SHT_SYMTAB))
-			elfsym__section(elf, scn, &shdr, syms, n);
-	}
+	elfsym__table(&f, SHT_SYMTAB, &s);
+	elfsym__table(&f, SHT_DYNSYM, &s);
 	for (size_t i = 0; i < n; i++) {
-		elfsym__place(elf, &syms[i]);
+		elfsym__place(f.elf, &syms[i]);
 		found += syms[i].vaddr != 0;
 	}
-	elf_end(elf);
+	elffile__close(&f);
 	return found;
 }

@@ -17,6 +17,10 @@ const struct feature_text feature_texts[NR_FEATURES] = {
 	[FEATURE_CONTENTION] = {"`contention_begin` and `contention_end`",
 				"time on kernel locks is not in `klock`, but in the state of the "
 				"system call: `fs`, `pipe`, `other`…"},
+	[FEATURE_COOKIE] = {"a probe knows its cookie",
+			    "`query` measures one build of SQLite or MariaDB at a time"},
+	[FEATURE_UPROBE_MULTI] = {"`uprobe_multi`",
+				  "a uprobe is a perf event, which needs CAP_SYS_ADMIN"},
 };
 
 /* Whether enum @type has a value of this name. */
@@ -58,6 +62,10 @@ bool features__has(const struct btf *btf, enum feature feature)
 		return features__tracepoint_args(btf, "sched_switch") >= 4;
 	case FEATURE_CONTENTION: /* 16edd9b511a1, 5.19 */
 		return features__tracepoint_args(btf, "contention_begin") > 0;
+	case FEATURE_COOKIE: /* 7adfc6c9b315, 5.15 */
+		return features__enum_value(btf, "bpf_func_id", "BPF_FUNC_get_attach_cookie");
+	case FEATURE_UPROBE_MULTI: /* 89ae89f53d20, 6.6 */
+		return features__enum_value(btf, "bpf_attach_type", "BPF_TRACE_UPROBE_MULTI");
 	case NR_FEATURES:
 		break;
 	}
@@ -72,4 +80,19 @@ bool features__has(const struct btf *btf, enum feature feature)
 unsigned int features__stack_padding(const struct btf *btf)
 {
 	return btf__find_by_name_kind(btf, "cpu_init_fred_exceptions", BTF_KIND_FUNC) < 0 ? 0 : 16;
+}
+
+unsigned int features__run_queue(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, ".data..percpu", BTF_KIND_DATASEC);
+	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (__u32)id);
+
+	for (__u16 i = 0; t && i < btf_vlen(t); i++) {
+		const struct btf_var_secinfo *var = &btf_var_secinfos(t)[i];
+		const struct btf_type *of = btf__type_by_id(btf, var->type);
+
+		if (of && !strcmp(btf__name_by_offset(btf, of->name_off), "runqueues"))
+			return var->offset;
+	}
+	return 0;
 }

@@ -15,6 +15,8 @@ enum feature {
 	FEATURE_TASK_REGS,
 	FEATURE_SWITCH_STATE,
 	FEATURE_CONTENTION,
+	FEATURE_COOKIE,
+	FEATURE_UPROBE_MULTI,
 	NR_FEATURES,
 };
 
@@ -32,5 +34,22 @@ unsigned int features__tracepoint_args(const struct btf *btf, const char *name);
 
 /* Bytes that the kernel leaves free above the saved registers, at the top of a task's stack. */
 unsigned int features__stack_padding(const struct btf *btf);
+
+/*
+ * Where in each CPU's area of the kernel's own variables its run queue lies, whose first member is
+ * its lock: bytes; 0 if that is not told.
+ */
+unsigned int features__run_queue(const struct btf *btf);
+
+/*
+ * Areas of CPUs begin at multiples of this: pcpu_embed_first_chunk() divides PMD_SIZE by a power of
+ * two, but not below what the kernel's variables take, which is 128 KiB and more. 0: at multiples
+ * of less than that, so that an address does not tell.
+ */
+#if defined(__x86_64__)
+#define FEATURES_CPU_AREA (1U << 18)
+#else
+#define FEATURES_CPU_AREA 0
+#endif
 
 #endif

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 
+#include "base/str.h"
 #include "core/frames.h"
 #include "core/stacks.h"
 
@@ -27,21 +30,27 @@ static void frames__get(struct session *s, uint32_t id, struct stack *stack,
 		ips[i] = stack->ip[i];
 }
 
-/* Appends the names of @n frames to @names, *@at the number of them; false without memory. */
-static bool frames__append(struct session *s, const struct sym_frame *frames, size_t n,
-			   const char **names, size_t *at)
-{
-	char text[512];
+#define AT(field) .offset = offsetof(struct frame, field)
+const struct column frame_columns[] = {
+	{.key = "kind", .type = COL_STR, AT(kind)},
+	{.key = "symbol", .type = COL_STR, AT(symbol)},
+	{.key = "module", .type = COL_STR, AT(module)},
+	{.key = "offset", .type = COL_MAYBE, AT(offset)},
+	{.key = "address", .type = COL_HEX, AT(address)},
+	{.key = "file", .type = COL_STR, AT(file)},
+	{.key = "line", .type = COL_MAYBE, AT(line)},
+	COLUMN_END,
+};
+#undef AT
 
-	for (size_t i = 0; i < n; i++) {
-		stacks__print_name(&frames[i], text, sizeof(text));
-		names[*at] = arena__printf(&s->arena, "%s", text);
-		if (!names[*at])
-			return false;
-		(*at)++;
-	}
-	return true;
-}
+/* Frames and their names while they are put together. */
+struct frames {
+	struct session *s;
+	const char **names;
+	struct frame *frames;
+	size_t n;
+	bool failed; /* no memory */
+};
 
 /* The innermost frames are of the tracepoint and of dwell's program: they tell nothing. */
 static size_t frames__own(const struct sym_frame *frames, size_t n)
@@ -60,9 +69,89 @@ static size_t frames__own(const struct sym_frame *frames, size_t n)
 	return own;
 }
 
-static bool frames__kernel(struct session *s, uint32_t id, const char **names, size_t *at)
+/* "[module+0x1234]" */
+static const char *frames__place(struct session *s, const struct sym_frame *frame)
 {
-	struct sym_frame frames[STACK_FRAMES];
+	char text[512];
+
+	stacks__print_name(frame, text, sizeof(text));
+	return arena__printf(&s->arena, "%s", text);
+}
+
+/*
+ * "symbol"; by --lines "symbol file.c:12"; by --full-frames "symbol+0x1f (libc.so.6) file.c:12".
+ * @place: what stands for the symbol where there is none.
+ */
+static const char *frames__text(const struct frames *to, const struct frame *f, const char *place)
+{
+	const char *slash = f->file ? strrchr(f->file, '/') : NULL;
+	bool full = to->s->run.full_frames && f->symbol, inlined = f->offset == TABLE_UNKNOWN;
+	bool bare = f->module && *f->module == '[';
+	char text[1536];
+	size_t len = 0;
+
+	if (!full && !f->file)
+		return f->symbol ?: place;
+	str__append(text, sizeof(text), &len, "%s", f->symbol ?: place);
+	if (full && !inlined)
+		str__append(text, sizeof(text), &len, "+0x%" PRIx64, f->offset);
+	if (full && f->module)
+		str__append(text, sizeof(text), &len, bare ? " %s" : " (%s)", f->module);
+	if (f->symbol && inlined)
+		str__append(text, sizeof(text), &len, " [inlined]");
+	if (f->file)
+		str__append(text, sizeof(text), &len, " %s:%" PRIu64, slash ? slash + 1 : f->file,
+			    f->line);
+	return arena__printf(&to->s->arena, "%s", text);
+}
+
+static void frames__put(struct frames *to, const struct frame *f, const char *name)
+{
+	if (!name)
+		to->failed = true;
+	to->frames[to->n] = *f;
+	to->names[to->n++] = name;
+}
+
+/* What is no frame. */
+static void frames__note(struct frames *to, const char *text)
+{
+	const struct frame note = {"note",        NULL, NULL,         TABLE_UNKNOWN,
+				   TABLE_UNKNOWN, NULL, TABLE_UNKNOWN};
+
+	frames__put(to, &note, text);
+}
+
+static void frames__set_line(struct frame *f, const struct line *line)
+{
+	f->file = line->file;
+	f->line = line->file && line->line ? line->line : TABLE_UNKNOWN;
+}
+
+/* The frame @from, behind those that were inlined into it. */
+static void frames__add(struct frames *to, const struct sym_frame *from, const char *kind)
+{
+	struct frame f = {"inlined",           NULL, from->module, TABLE_UNKNOWN,
+			  from->module_offset, NULL, TABLE_UNKNOWN};
+
+	for (size_t i = 0; i + 1 < from->n_lines; i++) {
+		f.symbol = from->lines[i].function;
+		frames__set_line(&f, &from->lines[i]);
+		frames__put(to, &f, frames__text(to, &f, "[inlined]"));
+	}
+	f.kind = kind;
+	f.symbol = from->symbol;
+	f.offset = f.symbol ? from->offset : TABLE_UNKNOWN;
+	f.file = NULL;
+	f.line = TABLE_UNKNOWN;
+	if (from->n_lines)
+		frames__set_line(&f, &from->lines[from->n_lines - 1]);
+	frames__put(to, &f, frames__text(to, &f, f.symbol ? NULL : frames__place(to->s, from)));
+}
+
+/* The kernel's frames of @id, without dwell's own: their number. */
+static size_t frames__kernel(struct session *s, uint32_t id, struct sym_frame *frames)
+{
 	uint64_t ips[STACK_FRAMES];
 	struct stack stack;
 	size_t own;
@@ -70,47 +159,62 @@ static bool frames__kernel(struct session *s, uint32_t id, const char **names, s
 	frames__get(s, id, &stack, ips);
 	stacks__kernel(s->stacks, ips, stack.n, frames);
 	own = frames__own(frames, stack.n);
-	if (!frames__append(s, frames + own, stack.n - own, names, at))
-		return false;
-	if (id == STACK_LOST)
-		names[(*at)++] = "[kernel stack lost]";
-	return true;
+	memmove(frames, frames + own, (stack.n - own) * sizeof(*frames));
+	for (size_t i = 0; i < stack.n - own; i++)
+		frames[i].module = frames[i].module ?: frames[i].symbol ? "[kernel]" : NULL;
+	return stack.n - own;
 }
 
-static bool frames__user(struct session *s, uint32_t tgid, uint32_t id, const char **names,
-			 size_t *at)
+/* The user frames of @id: their number; *@end: why there are no more of them, or NULL. */
+static size_t frames__user(struct session *s, uint32_t tgid, uint32_t id, struct sym_frame *frames,
+			   const char **end)
 {
-	struct sym_frame frames[STACK_FRAMES];
 	uint64_t ips[STACK_FRAMES];
 	struct stack stack;
 
 	frames__get(s, id, &stack, ips);
 	/* A row may be of several processes: the stack knows whose addresses it has. */
-	stacks__user(s->stacks, stack.n && stack.tgid ? stack.tgid : tgid, ips, stack.n, frames);
+	if (stack.n && stack.tgid)
+		tgid = stack.tgid;
+	stacks__user(s->stacks, tgid, stack.n ? stack.space : 0, ips, stack.n, frames);
 	for (uint32_t i = 0; s->run.addresses && i < stack.n; i++)
 		frames[i].symbol = NULL;
-	if (!frames__append(s, frames, stack.n, names, at))
-		return false;
-	if (id == STACK_LOST)
-		names[(*at)++] = "[user stack lost]";
-	else if (stack.n && stack.end < NR_STACK_ENDS && ends[stack.end])
-		names[(*at)++] = ends[stack.end];
-	return true;
+	*end = stack.n && stack.end < NR_STACK_ENDS ? ends[stack.end] : NULL;
+	return stack.n;
 }
 
-const char **frames__names(struct session *s, uint32_t tgid, uint64_t id)
-{
-	const char **names = arena__array(&s->arena, FRAMES_MAX, sizeof(*names));
-	size_t at = 0;
+#define NOTES 3 /* at most, of one stack */
 
-	if (!names)
+const char **frames__names(struct session *s, uint32_t tgid, uint64_t id, struct table_list *list)
+{
+	struct sym_frame kernel[STACK_FRAMES], user[STACK_FRAMES];
+	struct frames to = {.s = s};
+	const char *end;
+	size_t nkernel = frames__kernel(s, (uint32_t)id, kernel);
+	size_t nuser = frames__user(s, tgid, (uint32_t)(id >> 32), user, &end);
+	size_t max = nkernel + nuser + NOTES;
+
+	for (size_t i = 0; i < nuser; i++)
+		max += user[i].n_lines;
+	to.names = arena__array(&s->arena, max + 1, sizeof(*to.names));
+	to.frames = arena__array(&s->arena, max, sizeof(*to.frames));
+	if (!to.names || !to.frames)
 		return NULL;
 	if (id == STACK_NOT_SEEN)
-		names[at++] = "[began before the run]";
-	if (!frames__kernel(s, (uint32_t)id, names, &at) ||
-	    !frames__user(s, tgid, (uint32_t)(id >> 32), names, &at))
-		return NULL;
-	return names;
+		frames__note(&to, "[began before the run]");
+	for (size_t i = 0; i < nkernel; i++)
+		frames__add(&to, &kernel[i], "kernel");
+	if ((uint32_t)id == STACK_LOST)
+		frames__note(&to, "[kernel stack lost]");
+	for (size_t i = 0; i < nuser; i++)
+		frames__add(&to, &user[i], "user");
+	if (id >> 32 == STACK_LOST)
+		end = "[user stack lost]";
+	if (end)
+		frames__note(&to, end);
+	if (list)
+		*list = (struct table_list){to.frames, to.n};
+	return to.failed ? NULL : to.names;
 }
 
 void frames__count(struct session *s, uint64_t id, uint64_t count, struct report *report)
@@ -176,12 +280,11 @@ static const char *const primitives[] = {
 	"<parking_lot",
 	"core::",
 	"<core::",
+	/* PostgreSQL */
+	"PGSemaphoreLock",
+	"LWLock",
 	/* Go */
-	"runtime.futex",
-	"runtime.lock",
-	"runtime.note",
-	"runtime.semasleep",
-	"runtime.mPark",
+	"runtime.",
 	"sync.(*Mutex)",
 	"sync.(*RWMutex)",
 	"sync.runtime_",
@@ -195,11 +298,19 @@ static const char *const primitives[] = {
 	"Mutex::",
 	"ObjectMonitor::",
 	"ObjectSynchronizer::",
-	"os::PlatformEvent",
+	"SharedRuntime::",
+	"OptoRuntime::",
+	"Runtime1::",
+	"InterpreterRuntime::monitor",
+	"_complete_monitor_",
+	"monitorenter_",
+	"os::Platform",
 	"SafepointMech",
 	/* Python */
 	"PyThread_acquire_lock",
 	"take_gil",
+	"[python3",
+	"[libpython3",
 	"PyEval_RestoreThread",
 	"PyEval_AcquireThread",
 	"PyMutex_Lock",
@@ -234,12 +345,95 @@ static const char *const primitives[] = {
 	"bpf_",
 	"__bpf_",
 	"__traceiter_",
+	/* what is told in place of frames */
+	"[truncated",
+	"[user stack",
+	"[kernel stack",
+	"[began",
 };
+
+/*
+ * Functions that wait for a lock and for nothing else, and its kind. A name that ends in a sign is
+ * how such names begin.
+ */
+static const struct {
+	const char *name;
+	const char *kind;
+} lockers[] = {
+	{"parking_lot::raw_mutex::RawMutex::lock_slow", "mutex"},
+	{"parking_lot::raw_fair_mutex::RawFairMutex::lock_slow", "mutex"},
+	{"parking_lot::raw_rwlock::RawRwLock::lock_", "rwlock"},
+	{"parking_lot::raw_rwlock::RawRwLock::upgrade_slow", "rwlock"},
+	{"parking_lot::raw_rwlock::RawRwLock::wait_for_readers", "rwlock"},
+	/* Rust's std; the second until 1.79 */
+	{"std::sys::sync::rwlock::futex::RwLock::", "rwlock"},
+	{"<std::sys::sync::rwlock::futex::RwLock>::", "rwlock"},
+	{"std::sys::unix::locks::futex_rwlock::RwLock::", "rwlock"},
+	{"std::sys::unix::locks::futex_mutex::Mutex::", "mutex"},
+	/* HotSpot: a monitor that is entered, or entered again after Object.wait() */
+	{"ObjectMonitor::enter", "monitor"},
+	{"ObjectMonitor::EnterI", "monitor"},
+	{"ObjectMonitor::ReenterI", "monitor"},
+	{"java.util.concurrent.locks.ReentrantLock.", "lock"},
+	{"java.util.concurrent.locks.ReentrantLock$", "lock"},
+	{"java.util.concurrent.locks.ReentrantReadWriteLock$", "rwlock"},
+	/* CPython */
+	{"take_gil", "GIL"},
+	/*
+	 * MariaDB: rows, metadata, InnoDB's latches; Debian's names nothing in its engines but
+	 * whom the server calls, and what waits in there waits for a row or a latch.
+	 */
+	{"lock_wait", "row lock"},
+	{"MDL_wait::timed_wait", "metadata lock"},
+	{"srw_mutex_impl<", "latch"},
+	{"ssux_lock_impl<", "latch"},
+	{"srw_lock_", "latch"},
+	{"sux_lock<", "latch"},
+	{"handler::ha_", "engine lock"},
+	/* PostgreSQL */
+	{"LWLockAcquire", "lwlock"},
+	{"LWLockAcquireOrWait", "lwlock"},
+	{"LWLockWaitForVar", "lwlock"},
+};
+
+static bool frames__is_locker(const char *name, const char *locker)
+{
+	size_t len = strlen(locker);
+
+	if (strncmp(name, locker, len))
+		return false;
+	return !isalnum((unsigned char)locker[len - 1]) || !name[len] || strchr("(<:", name[len]);
+}
+
+const char *frames__lock(const char *const *names)
+{
+	for (; names && *names; names++) {
+		const char *name = *names;
+
+		/* Those of perf maps begin with what they return: "void java.util…". */
+		if (!strncmp(name, "void ", 5) || !strncmp(name, "boolean ", 8))
+			name = strchr(name, ' ') + 1;
+		for (size_t i = 0; i < sizeof(lockers) / sizeof(*lockers); i++) {
+			if (frames__is_locker(name, lockers[i].name))
+				return lockers[i].kind;
+		}
+	}
+	return NULL;
+}
 
 static bool frames__is_primitive(const char *name)
 {
 	for (size_t i = 0; i < sizeof(primitives) / sizeof(*primitives); i++) {
 		if (!strncmp(name, primitives[i], strlen(primitives[i])))
+			return true;
+	}
+	return false;
+}
+
+bool frames__idle_goroutines(const char *const *names)
+{
+	for (; names && *names; names++) {
+		if (!strcmp(*names, "runtime.notesleep") || !strcmp(*names, "runtime.stopm"))
 			return true;
 	}
 	return false;

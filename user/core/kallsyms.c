@@ -111,8 +111,9 @@ static void append(struct kallsyms *k, const char *s, size_t len)
 	k->names[k->bytes++] = '\0';
 }
 
-static int add_line(struct kallsyms *k, const char *s, const char *end)
+static int add_line(void *arg, const char *s, const char *end)
 {
+	struct kallsyms *k = arg;
 	struct line l;
 	uint32_t name = k->bytes;
 	int err = parse_line(s, end, &l);
@@ -128,14 +129,17 @@ static int add_line(struct kallsyms *k, const char *s, const char *end)
 	return symtab__add(&k->table, l.addr, FUNCTION_MAX, rank_of(l.type), name);
 }
 
+/* Is handed each line, of @arg; 0 to go on, else to stop with that: -errno, or GROUP_FOUND. */
+typedef int (*line_fn)(void *arg, const char *s, const char *end);
+
 /* Takes the whole lines off the first *@len bytes of @buf. */
-static int add_lines(struct kallsyms *k, char *buf, size_t *len)
+static int take_lines(line_fn fn, void *arg, char *buf, size_t *len)
 {
 	char *s = buf, *end = buf + *len, *newline;
 	int err = 0;
 
 	while (!err && (newline = memchr(s, '\n', end - s))) {
-		err = add_line(k, s, newline);
+		err = fn(arg, s, newline);
 		s = newline + 1;
 	}
 	*len = end - s;
@@ -143,7 +147,7 @@ static int add_lines(struct kallsyms *k, char *buf, size_t *len)
 	return err;
 }
 
-static int read_lines(struct kallsyms *k, int fd, char *buf)
+static int read_lines(line_fn fn, void *arg, int fd, char *buf)
 {
 	size_t len = 0;
 	int err = 0;
@@ -158,14 +162,14 @@ static int read_lines(struct kallsyms *k, int fd, char *buf)
 		if (got == 0)
 			return len ? -EINVAL : 0;
 		len += got;
-		err = add_lines(k, buf, &len);
+		err = take_lines(fn, arg, buf, &len);
 		if (!err && len == READ_BYTES)
 			return -EINVAL;
 	}
 	return err;
 }
 
-static int read_file(struct kallsyms *k, const char *path)
+static int read_file(const char *path, line_fn fn, void *arg)
 {
 	char *buf = malloc(READ_BYTES);
 	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
@@ -175,7 +179,7 @@ static int read_file(struct kallsyms *k, const char *path)
 	else if (fd < 0)
 		err = -errno;
 	else
-		err = read_lines(k, fd, buf);
+		err = read_lines(fn, arg, fd, buf);
 	if (fd >= 0)
 		close(fd);
 	free(buf);
@@ -196,7 +200,7 @@ struct kallsyms *kallsyms__load(const char *path, int *err)
 {
 	struct kallsyms *k = calloc(1, sizeof(*k));
 
-	*err = k ? read_file(k, path) : -ENOMEM;
+	*err = k ? read_file(path, add_line, k) : -ENOMEM;
 	if (!*err && k->table.n == 0)
 		*err = -ENODATA;
 	if (!*err && !k->seen_address)
@@ -239,6 +243,100 @@ const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *of
 	if (**module == '\0')
 		*module = NULL;
 	return name;
+}
+
+/* Functions of a prefix that lie together, as far as lines were seen. */
+struct group {
+	const char *prefix;
+	uint64_t gap;
+	/* The group that lines are added to; of a module, all of its functions are one: */
+	char module[64]; /* "" for the kernel proper */
+	uint64_t first, last, end;
+	size_t n;  /* of them, those with the prefix */
+	bool open; /* the last one's end is where the next function begins */
+	/* The largest one: */
+	uint64_t from, to;
+	size_t most;
+};
+
+#define GROUP_ENOUGH 50 /* functions: what lies far away is smaller, and is not waited for */
+#define GROUP_FOUND  1
+#define MODULE_LAST  4096 /* bytes of a module's last function */
+
+/* The last function of the group ends where there is one @next, or earlier. */
+static void group__close(struct group *g, uint64_t next)
+{
+	uint64_t max = *g->module ? MODULE_LAST : FUNCTION_MAX;
+
+	g->open = false;
+	g->end = next > g->last && next - g->last < max ? next : g->last + max;
+	if (!g->n || g->n < g->most)
+		return;
+	g->most = g->n;
+	g->from = g->first;
+	g->to = g->end;
+}
+
+/* Modules' functions are in no order. */
+static void group__in_module(struct group *g, const struct line *l)
+{
+	size_t len = l->module_len < sizeof(g->module) ? l->module_len : sizeof(g->module) - 1;
+
+	if (strlen(g->module) != len || memcmp(g->module, l->module, len)) {
+		if (g->open)
+			group__close(g, 0);
+		memcpy(g->module, l->module, len);
+		g->module[len] = '\0';
+		g->first = g->last = l->addr;
+		g->n = 0;
+		g->open = true;
+	}
+	if (l->addr < g->first)
+		g->first = l->addr;
+	if (l->addr > g->last)
+		g->last = l->addr;
+	g->n += has_prefix(l, g->prefix);
+}
+
+static int group__line(void *arg, const char *s, const char *end)
+{
+	struct group *g = arg;
+	struct line l;
+	int err = parse_line(s, end, &l);
+
+	if (err || !is_wanted(&l) || !l.addr)
+		return err;
+	if (l.module_len) {
+		group__in_module(g, &l);
+		return 0;
+	}
+	if (g->open && l.addr != g->last)
+		group__close(g, l.addr);
+	if (!has_prefix(&l, g->prefix))
+		return g->n >= GROUP_ENOUGH && l.addr > g->end + g->gap ? GROUP_FOUND : 0;
+	if (!g->n || l.addr < g->last || l.addr - g->end > g->gap) {
+		g->first = l.addr;
+		g->n = 0;
+	}
+	g->n++;
+	g->last = g->end = l.addr;
+	g->open = true;
+	return 0;
+}
+
+bool kallsyms__range(const char *path, const char *prefix, uint64_t gap, uint64_t *from,
+		     uint64_t *to)
+{
+	struct group g = {.prefix = prefix, .gap = gap};
+	int err = read_file(path, group__line, &g);
+
+	if (err < 0)
+		return false;
+	if (g.open)
+		group__close(&g, 0);
+	*from = g.from;
+	*to = g.to;
+	return g.most > 0;
 }
 
 size_t kallsyms__count(const struct kallsyms *k)

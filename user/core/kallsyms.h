@@ -3,6 +3,7 @@
 #ifndef DWELL_KALLSYMS_H
 #define DWELL_KALLSYMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,16 @@ struct kallsyms *kallsyms__load(const char *path, int *err);
  */
 const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *offset,
 			   const char **module);
+
+/*
+ * Where the functions whose names begin with @prefix lie, by the file @path: compiler and linker
+ * leave those of a source directory together, but for what runs once or hardly ever. Of groups that
+ * are more than @gap bytes apart, the one with most of them, with all in between; one with very
+ * many is taken without a look at what follows: to make the lines is what takes the kernel long.
+ * False if there are none, or the file cannot be read.
+ */
+bool kallsyms__range(const char *path, const char *prefix, uint64_t gap, uint64_t *from,
+		     uint64_t *to);
 
 /* Functions in the table. */
 size_t kallsyms__count(const struct kallsyms *k);

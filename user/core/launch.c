@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "core/launch.h"
 
 static _Noreturn void launch__child(int gate, int failed, char **argv)
@@ -42,22 +43,19 @@ static int launch__executable(const char *path)
 	return access(path, X_OK) ? -errno : 0;
 }
 
-/*
- * What execvp() would say, as far as can be told before: so that a slip of the pen is answered at
- * once, and not when everything is loaded. 0 or -errno.
- */
-static int launch__find(const char *file)
+int launch__find(const char *file, char path[PATH_MAX])
 {
 	const char *dir = getenv("PATH") ?: "/bin:/usr/bin";
 	int err, first = -ENOENT;
-	char path[PATH_MAX];
 
-	if (strchr(file, '/'))
+	if (strchr(file, '/')) {
+		str__copy(path, PATH_MAX, file);
 		return launch__executable(file);
+	}
 	for (size_t len; *dir; dir += len + (dir[len] == ':')) {
 		len = strcspn(dir, ":");
-		if (snprintf(path, sizeof(path), "%.*s/%s", len ? (int)len : 1, len ? dir : ".",
-			     file) >= (int)sizeof(path))
+		if (snprintf(path, PATH_MAX, "%.*s/%s", len ? (int)len : 1, len ? dir : ".",
+			     file) >= PATH_MAX)
 			continue;
 		err = launch__executable(path);
 		if (!err)
@@ -70,8 +68,10 @@ static int launch__find(const char *file)
 
 enum dwell_exit launch__prepare(struct launch *l, char **argv)
 {
-	int gate[2] = {-1, -1}, failed[2] = {-1, -1}, err = launch__find(argv[0]);
+	int gate[2] = {-1, -1}, failed[2] = {-1, -1}, err;
+	char path[PATH_MAX];
 
+	err = launch__find(argv[0], path);
 	if (err)
 		return err__fail("%s cannot be executed: %s", argv[0], strerror(-err));
 	if (pipe2(gate, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {

@@ -3,6 +3,7 @@
 #ifndef DWELL_LAUNCH_H
 #define DWELL_LAUNCH_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -23,6 +24,12 @@ struct launch {
 	{                                                                                          \
 		.pidfd = -1, .gate = -1, .failed = -1                                              \
 	}
+
+/*
+ * The file that execvp() would run, and what it would say, as far as can be told before: so that a
+ * slip of the pen is answered at once, and not when everything is loaded. 0 or -errno.
+ */
+int launch__find(const char *file, char path[PATH_MAX]);
 
 /* Forks a child that waits at the gate. */
 enum dwell_exit launch__prepare(struct launch *l, char **argv);

@@ -18,6 +18,8 @@ static int lockparts__compare(const void *a, const void *b)
 		return x->slot < y->slot ? -1 : 1;
 	if (x->part != y->part)
 		return x->part < y->part ? -1 : 1;
+	if (x->tid != y->tid)
+		return x->tid < y->tid ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
@@ -39,13 +41,18 @@ static enum dwell_exit lockparts__keys(struct session *s, struct lockparts *part
 	return EXIT_OK;
 }
 
-/* Twice as many again, from the arena: what was there before stays until the report is out. */
+#define SPLIT_MOST 3 /* what a part of the map is split into */
+
+/*
+ * Room for SPLIT_MOST more. Twice as many again, from the arena: what was there before stays until
+ * the report is out.
+ */
 static bool lockparts__grow(struct session *s, void **items, size_t n, size_t *max, size_t size)
 {
 	size_t more = *max ? *max * 2 : 256;
 	void *grown;
 
-	if (n < *max)
+	if (n + SPLIT_MOST <= *max)
 		return true;
 	grown = arena__array(&s->arena, more, size);
 	if (!grown)
@@ -57,36 +64,40 @@ static bool lockparts__grow(struct session *s, void **items, size_t n, size_t *m
 	return true;
 }
 
-/* Those of the epoch's bank leave the map: with intervals it is used again. */
-static enum dwell_exit lockparts__parts(struct session *s, struct lockparts *parts)
+static void lockparts__add(struct lockparts *parts, uint32_t slot, enum lockpart_kind kind,
+			   uint32_t tid, uint64_t id, const struct lock_part *val)
 {
-	int fd = object__map_fd(&s->object, "lock_parts");
-	uint8_t bank = s->config.banks > 1 ? s->reported & 1 : 0;
-	struct lock_part_key key, *prev = NULL;
-	size_t max = 0;
+	parts->items[parts->n++] = (struct lockpart){id, slot, tid, kind, *val};
+}
 
-	while (!bpf_map_get_next_key(fd, prev, &key)) {
-		struct lockpart *item;
+/* What the map has as one is told by who waited, where, and for which lock. */
+static void lockparts__split(struct lockparts *parts, const struct lock_part_key *key,
+			     const struct lock_part *val)
+{
+	struct lock_part seen = {.count = val->count, .ns = val->seen_ns};
 
-		prev = &key;
-		if (key.bank != bank)
-			continue;
-		if (!lockparts__grow(s, (void **)&parts->items, parts->n, &max, sizeof(*item)))
-			return err__fail("no memory for the report");
-		item = &parts->items[parts->n];
-		*item = (struct lockpart){
-			.id = key.id, .slot = key.slot, .part = (enum lock_part_kind)key.part};
-		if (!bpf_map_lookup_elem(fd, &key, &item->val))
-			parts->n++;
+	switch ((enum lock_part_kind)key->part) {
+	case PART_WAIT:
+		lockparts__add(parts, key->slot, LOCKPART_WAITER, key->tid, 0, val);
+		if (key->id != STACK_NOT_SEEN)
+			lockparts__add(parts, key->slot, LOCKPART_WAIT_STACK, 0, key->id, &seen);
+		if (key->of != key->slot)
+			lockparts__add(parts, key->slot, LOCKPART_LOCK, 0, key->of, val);
+		break;
+	case PART_HOLDER:
+		lockparts__add(parts, key->slot, LOCKPART_HOLDER, key->tid, 0, val);
+		break;
+	case PART_DOING:
+		lockparts__add(parts, key->slot, LOCKPART_DOING, key->tid, key->id, val);
+		break;
+	case PART_RELEASE:
+		lockparts__add(parts, key->slot, LOCKPART_RELEASE_STACK, 0, key->id, &seen);
+		lockparts__add(parts, key->slot, LOCKPART_LET_GO, key->tid, key->id, &seen);
+		break;
+	case PART_UNRELEASED:
+		lockparts__add(parts, key->slot, LOCKPART_UNRELEASED, 0, 0, val);
+		break;
 	}
-	for (size_t i = 0; s->config.banks > 1 && i < parts->n; i++) {
-		key = (struct lock_part_key){.id = parts->items[i].id,
-					     .slot = parts->items[i].slot,
-					     .part = (uint8_t)parts->items[i].part,
-					     .bank = bank};
-		bpf_map_delete_elem(fd, &key);
-	}
-	return EXIT_OK;
 }
 
 struct lockparts_collect {
@@ -94,6 +105,31 @@ struct lockparts_collect {
 	struct lockparts *parts;
 	size_t max;
 };
+
+/* Those of the epoch's bank leave the map: with intervals it is used again. */
+static enum dwell_exit lockparts__parts(struct session *s, struct lockparts *parts)
+{
+	int fd = object__map_fd(&s->object, "lock_parts");
+	uint8_t bank = s->config.banks > 1 ? s->reported & 1 : 0;
+	struct lock_part_key key, *keys = NULL, *prev = NULL;
+	size_t max = 0, max_keys = 0, n = 0;
+	struct lock_part val;
+
+	while (!bpf_map_get_next_key(fd, prev, &key)) {
+		prev = &key;
+		if (key.bank != bank || bpf_map_lookup_elem(fd, &key, &val))
+			continue;
+		if (!lockparts__grow(s, (void **)&parts->items, parts->n, &max,
+				     sizeof(*parts->items)) ||
+		    !lockparts__grow(s, (void **)&keys, n, &max_keys, sizeof(*keys)))
+			return err__fail("no memory for the report");
+		lockparts__split(parts, &key, &val);
+		keys[n++] = key;
+	}
+	for (size_t i = 0; s->config.banks > 1 && i < n; i++)
+		bpf_map_delete_elem(fd, &keys[i]);
+	return EXIT_OK;
+}
 
 static enum dwell_exit lockparts__on_waiting(const void *rec, void *arg)
 {
@@ -140,7 +176,7 @@ static void lockparts__find_holders(struct session *s, struct lockparts *parts)
 static enum dwell_exit lockparts__add_open(struct session *s, struct lockparts *parts)
 {
 	struct lockpart *all =
-		arena__array(&s->arena, parts->n + 3 * parts->nwaiting + 1, sizeof(*all));
+		arena__array(&s->arena, parts->n + 4 * parts->nwaiting + 1, sizeof(*all));
 
 	if (!all)
 		return err__fail("no memory for the report");
@@ -150,15 +186,18 @@ static enum dwell_exit lockparts__add_open(struct session *s, struct lockparts *
 	for (size_t i = 0; i < parts->nwaiting; i++) {
 		const struct lock_waiting *w = &parts->waiting[i];
 		struct lock_part val = {.count = 1, .ns = w->ns};
+		struct lock_part seen = {.count = 1, .ns = w->ns * w->weight};
+		uint32_t slot = w->row_slot;
 
-		if (w->slot >= s->config.slots || w->ns < s->config.min_ns)
+		if (slot >= s->config.slots || w->ns < s->config.min_ns)
 			continue;
-		all[parts->n++] = (struct lockpart){w->tid, w->slot, PART_WAITER, val};
+		lockparts__add(parts, slot, LOCKPART_WAITER, w->tid, 0, &val);
 		if (w->stack != STACK_NOT_SEEN)
-			all[parts->n++] =
-				(struct lockpart){w->stack, w->slot, PART_WAIT_STACK, val};
+			lockparts__add(parts, slot, LOCKPART_WAIT_STACK, 0, w->stack, &seen);
 		if (w->holder)
-			all[parts->n++] = (struct lockpart){w->holder, w->slot, PART_HOLDER, val};
+			lockparts__add(parts, slot, LOCKPART_HOLDER, w->holder, 0, &val);
+		if (w->slot != slot)
+			lockparts__add(parts, slot, LOCKPART_LOCK, 0, w->slot, &val);
 	}
 	return EXIT_OK;
 }

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "base/str.h"
+#include "core/mounts.h"
 #include "core/names.h"
 #include "core/proc.h"
 #include "core/syscalls.h"
@@ -99,7 +100,8 @@ static bool names__kept(const struct object *o, const struct tally_key *key, str
 static char *names__path(const struct name *name, struct arena *arena)
 {
 	uint32_t len = name->len < sizeof(name->text) ? name->len : sizeof(name->text) - 1;
-	char *path = arena__alloc(arena, len + 8), *out = path;
+	/* A path that a program gave may begin and end with a slash; two marks. */
+	char *path = arena__alloc(arena, len + 16), *out = path;
 	size_t end = len;
 
 	if (!path)
@@ -118,19 +120,52 @@ static char *names__path(const struct name *name, struct arena *arena)
 		out = mempcpy(out, name->text + begin, strnlen(name->text + begin, end - begin));
 		end = begin;
 	}
+	if (name->flags & NAME_CUT)
+		out = mempcpy(out, "…", strlen("…"));
 	*out = '\0';
 	return path;
+}
+
+/* The path that the kernel side kept under @key; false if none. */
+static bool names__look(const struct object *o, const struct name_key *key, struct name *name)
+{
+	return !bpf_map_lookup_elem(object__map_fd(o, "names"), key, name) && name->len;
+}
+
+char *names__path_of(const struct object *o, const struct name_key *key, struct arena *arena)
+{
+	struct name name;
+
+	return names__look(o, key, &name) ? names__path(&name, arena) : NULL;
+}
+
+const char *names__kept_path(const struct object *o, const struct name_key *key, uint32_t dev,
+			     struct arena *arena)
+{
+	char mount[4096];
+	const char *path;
+	struct name name;
+
+	if (!names__look(o, key, &name))
+		return NULL;
+	path = names__path(&name, arena);
+	if (!path || !(name.flags & NAME_BELOW_MOUNT) || (name.flags & NAME_TRUNCATED))
+		return path;
+	if (mounts__of_device(NULL, dev, mount, sizeof(mount)))
+		snprintf(mount, sizeof(mount), "[%u:%u]", dev >> 20, dev & 0xfffff);
+	return arena__printf(arena, "%s%s", mount, path);
 }
 
 static const char *names__file(const struct object *o, const struct tally_key *key,
 			       struct arena *arena)
 {
+	uint32_t dev = (uint32_t)key->id2;
 	struct name name;
 
 	if (names__kept(o, key, &name))
 		return names__path(&name, arena);
 	return arena__printf(arena, "inode %" PRIu64 " of device %u:%u", (uint64_t)key->id,
-			     (unsigned int)(key->id2 >> 20), (unsigned int)(key->id2 & 0xfffff));
+			     dev >> 20, dev & 0xfffff);
 }
 
 static const char *names__inet(const struct tally_key *key, const char *call, struct arena *arena)
@@ -196,7 +231,7 @@ static const char *names__lock(const struct accounts *accounts, const struct tal
 	uint32_t tid = (uint32_t)key->id2;
 
 	if (!tid)
-		return arena__printf(arena, "%s 0x%" PRIx64 ", holder not known", kind,
+		return arena__printf(arena, "%s 0x%" PRIx64 NAMES_NO_HOLDER, kind,
 				     (uint64_t)key->id);
 	if (tgid)
 		tid = proc__outer_tid(tgid, tid);
@@ -297,12 +332,17 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 {
 	const char *call = names__syscall(key, arena);
 	uint64_t addr = key->id;
+	struct name name;
 
 	switch ((enum cause_kind)key->kind) {
 	case CAUSE_FILE:
 	case CAUSE_TTY:
 	case CAUSE_ANON:
 		return arena__printf(arena, "%s %s", call, names__file(o, key, arena));
+	case CAUSE_PATH:
+		if (!names__kept(o, key, &name))
+			return call;
+		return arena__printf(arena, "%s %s", call, names__path(&name, arena));
 	case CAUSE_FLOCK:
 		return arena__printf(arena, "file lock %s", names__file(o, key, arena));
 	case CAUSE_IN4:
@@ -357,11 +397,20 @@ const char *names__cause(const struct object *o, const struct accounts *accounts
 	return "?";
 }
 
+const char *names__cgroup_id(uint64_t id, struct arena *arena)
+{
+	char path[4096];
+
+	if (mounts__cgroup(id, path, sizeof(path)))
+		return arena__printf(arena, "id %" PRIu64, id);
+	return arena__printf(arena, "%s", path);
+}
+
 const char *names__cgroup(const struct account *account, struct arena *arena)
 {
 	char path[4096];
 
 	if (proc__cgroup(account->tgid, path, sizeof(path)))
-		return arena__printf(arena, "id %" PRIu64, account->cgroup);
+		return names__cgroup_id(account->cgroup, arena);
 	return arena__printf(arena, "%s", path);
 }

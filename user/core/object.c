@@ -9,11 +9,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
-#include <zlib.h>
 
+#include "base/xz.h"
+#include "core/ktypes.h"
 #include "core/object.h"
 
-#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+#define OBJECT_MAX (16U << 20) /* bytes of an ELF file of programs */
 
 static int object__print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -24,24 +25,44 @@ static int object__print(enum libbpf_print_level level, const char *fmt, va_list
 	return vfprintf(stderr, fmt, ap);
 }
 
-static enum dwell_exit object__probe(struct object *o, const char *btf_path, struct config *config)
+/*
+ * Requests can be followed where both ends name them: the submission got them as its first argument
+ * with its new name, or when it had two.
+ */
+static void object__probe_uring(struct object *o, const struct btf *btf, struct config *config)
 {
-	struct btf *btf = btf__parse(btf_path ?: KERNEL_BTF, NULL);
+	if (features__tracepoint_args(btf, "io_uring_submit_req"))
+		o->uring_submit = "on_uring_submit_req";
+	else if (features__tracepoint_args(btf, "io_uring_submit_sqe") == 2)
+		o->uring_submit = "on_uring_submit_sqe";
+	/* (ring, request, entry); before: (ring, request, user data, result, …) */
+	config->uring_cqe = features__tracepoint_args(btf, "io_uring_complete") == 3;
+}
 
-	if (!btf && btf_path)
-		return err__fail("%s cannot be read as BTF: %s", btf_path, strerror(errno));
-	if (!btf)
-		return err__unsupported("this kernel gives no BTF (%s: %s): it needs "
-					"CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
-					KERNEL_BTF, strerror(errno));
+static void object__probe(struct object *o, const struct btf *btf, struct config *config)
+{
 	for (int i = 0; i < NR_FEATURES; i++)
 		o->has[i] = features__has(btf, (enum feature)i);
 	config->switch_has_state = o->has[FEATURE_SWITCH_STATE];
 	config->stack_padding = (uint8_t)features__stack_padding(btf);
+	if (config->lock_what & LOCK_KERNEL)
+		o->run_queue = features__run_queue(btf);
 	config->request_arg = features__tracepoint_args(btf, "block_rq_issue") == 2;
+	config->merge_arg = features__tracepoint_args(btf, "block_bio_backmerge") == 3;
+	config->bio_arg = features__tracepoint_args(btf, "block_bio_queue") == 2;
+	o->bio_ends = features__tracepoint_args(btf, "block_bio_complete") == 2;
+	o->rq_get = features__tracepoint_args(btf, "block_getrq") > 0;
 	o->rq_merge = features__tracepoint_args(btf, "block_rq_merge") > 0;
-	btf__free(btf);
-	return EXIT_OK;
+	object__probe_uring(o, btf, config);
+}
+
+static enum dwell_exit object__no_types(const char *path)
+{
+	if (path)
+		return err__fail("%s cannot be read as BTF: %s", path, strerror(errno));
+	return err__unsupported("this kernel gives no BTF (%s: %s): it needs "
+				"CONFIG_DEBUG_INFO_BTF, or name a file with --btf FILE",
+				ktypes__path(path), strerror(errno));
 }
 
 static void object__size(struct bpf_object *obj, const char *map, uint32_t entries)
@@ -70,51 +91,92 @@ bool object__has_map(const struct object *o, const char *name)
 	return bpf_object__find_map_by_name(o->obj, name) != NULL;
 }
 
-/* The ELF file in @packed, which gzip made: allocated. NULL if that cannot be. */
-static void *object__unpack(const void *packed, size_t n, size_t *size)
+static struct bpf_object *object__unpack(const struct tool_object *from, bool raw,
+					 const char *types)
 {
-	const unsigned char *end = (const unsigned char *)packed + n;
-	/* RFC 1952: the last four bytes are the size, the lowest first */
-	size_t max = end[-4] | end[-3] << 8 | end[-2] << 16 | (size_t)end[-1] << 24;
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)n};
-	void *elf = malloc(max);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = from->name,
+		    .btf_custom_path = types);
+	size_t packed_size = 0, size;
+	const void *packed = raw ? from->raw(&packed_size) : from->btf(&packed_size);
+	struct bpf_object *obj;
+	void *elf;
+	int err = xz__unpack(packed, packed_size, OBJECT_MAX, &elf, &size);
 
-	if (!elf || inflateInit2(&z, MAX_WBITS + 16)) {
-		free(elf);
+	if (err) {
+		errno = -err;
 		return NULL;
 	}
-	z.next_out = elf;
-	z.avail_out = (uInt)max;
-	*size = inflate(&z, Z_FINISH) == Z_STREAM_END ? z.total_out : 0;
-	inflateEnd(&z);
-	return elf;
-}
-
-static struct bpf_object *object__open_packed(const struct tool_object *from, bool raw,
-					      const struct bpf_object_open_opts *opts)
-{
-	size_t packed_size = 0, size = 0;
-	const void *packed = raw ? from->raw(&packed_size) : from->btf(&packed_size);
-	void *elf = object__unpack(packed, packed_size, &size);
-	struct bpf_object *obj = NULL;
-
-	if (elf)
-		obj = bpf_object__open_mem(elf, size, opts); /* keeps nothing of it */
+	obj = bpf_object__open_mem(elf, size, &opts); /* keeps nothing of it */
 	free(elf);
 	return obj;
 }
 
-/* Opens one variant and makes it what @config and @sizes say; nothing is in the kernel yet. */
-static enum dwell_exit object__open(struct object *o, const struct tool_object *from, bool raw,
-				    const char *btf, const struct config *config,
-				    const struct object_sizes *sizes, uint32_t ntargets)
+/*
+ * Opens the variant that o->raw says; what it asks for of @kernel is in o->types_fd, from which it
+ * is read when the object is loaded. NULL with errno.
+ */
+static struct bpf_object *object__open_packed(struct object *o, const struct tool_object *from,
+					      const struct btf *kernel)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = from->name, .btf_custom_path = btf);
-	struct bpf_program *prog;
+	struct bpf_object *obj;
+	struct btf *types;
+	char path[32];
 	int err;
 
-	o->raw = raw;
-	o->obj = object__open_packed(from, raw, &opts);
+	if (!o->types_fd)
+		o->types_fd = memfd_create("types", MFD_CLOEXEC);
+	if (o->types_fd < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->types_fd);
+	obj = object__unpack(from, o->raw, path);
+	if (!obj)
+		return NULL;
+	types = ktypes__cut(kernel, bpf_object__btf(obj));
+	err = types ? ktypes__write(types, o->types_fd) : -errno;
+	btf__free(types);
+	if (!err)
+		return obj;
+	bpf_object__close(obj);
+	errno = -err;
+	return NULL;
+}
+
+/* Programs for tracepoints that this kernel may lack, or that this run does not need. */
+static void object__choose(struct object *o, const struct config *config, struct bpf_program *prog)
+{
+	const char *name = bpf_program__name(prog);
+
+	if (!strcmp(name, "on_rq_merge")) {
+		bpf_program__set_autoload(prog, o->rq_merge);
+	} else if (!strcmp(name, "on_rq_get")) {
+		bpf_program__set_autoload(prog, o->rq_get && CONFIG_ASKERS(config));
+	} else if (!strcmp(name, "on_bio_queue") || !strcmp(name, "on_bio_complete")) {
+		bpf_program__set_autoload(prog, o->bio_ends && config->io_bios);
+	} else if (config->lazy && (!strcmp(name, "on_newtask") ||
+				    (!strcmp(name, "on_exit") && !config->user_stacks &&
+				     (config->by == BY_ALL || config->by == BY_FILE)))) {
+		/* Clocks are made as threads are seen; none at all, if nobody is to be named. */
+		bpf_program__set_autoload(prog, false);
+	} else if (!strncmp(name, "on_uring_", 9)) {
+		bpf_program__set_autoload(prog,
+					  o->uring_submit && (!strcmp(name, "on_uring_complete") ||
+							      !strcmp(name, o->uring_submit)));
+	} else if (!strncmp(name, "on_contention", 13)) {
+		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
+		o->blind_to_klock = !o->has[FEATURE_CONTENTION];
+	}
+}
+
+/* Opens one variant and makes it what @config and @sizes say; nothing is in the kernel yet. */
+static enum dwell_exit object__open(struct object *o, const struct tool_object *from,
+				    const struct btf *kernel, const struct config *config,
+				    const struct object_sizes *sizes, uint32_t ntargets)
+{
+	struct bpf_program *prog;
+	uint32_t lock_tallies; /* of locks, likely: a part of why's only */
+	int err;
+
+	o->obj = object__open_packed(o, from, kernel);
 	if (!o->obj)
 		return err__fail("the %s object cannot be opened: %s", from->name, strerror(errno));
 	err = bpf_map__set_initial_value(object__map(o, ".rodata.core"), config, sizeof(*config));
@@ -125,9 +187,17 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	object__size(o->obj, "tallies", sizes->tallies * config->banks);
 	object__size(o->obj, "tally_states", sizes->tallies * config->banks);
 	object__size(o->obj, "names", sizes->names);
-	object__size(o->obj, "requests", sizes->names);
+	object__size(o->obj, "requests", sizes->requests);
+	object__size(o->obj, "request_ends", sizes->requests);
+	object__size(o->obj, "request_stacks",
+		     config->user_stacks || config->kernel_stacks ? sizes->requests : 1);
+	object__size(o->obj, "request_groups", sizes->tallies);
 	object__size(o->obj, "query_texts", sizes->names);
 	object__size(o->obj, "query_sums", sizes->tallies * config->banks);
+	object__size(o->obj, "query_bursts", sizes->names);
+	object__size(o->obj, "query_blocks", sizes->names);
+	object__size(o->obj, "file_sums", sizes->tallies * config->banks);
+	object__size(o->obj, "uring_requests", sizes->names);
 	object__size(o->obj, "stacks", sizes->stacks);
 	if (!config->user_stacks || config->frame_pointers) {
 		object__size(o->obj, "unwind_ranges", 1);
@@ -135,20 +205,15 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 		object__size(o->obj, "unwind_spaces", 1);
 	}
 	object__size(o->obj, "ring", sizes->ring_bytes);
-	/* The command lock's: a thread has a number in each of at most two namespaces. */
+	/* Holders of locks: a thread has a number in each of at most two namespaces. */
 	object__size(o->obj, "thread_refs", 2 * sizes->threads);
-	object__size(o->obj, "lock_logs", sizes->tallies / 4 ?: 1);
-	object__size(o->obj, "lock_parts", 8 * sizes->tallies);
-	if (raw)
+	lock_tallies = config->lock_what & LOCK_CAUSES ? sizes->tallies / 4 : sizes->tallies;
+	object__size(o->obj, "lock_logs", lock_tallies / 4 ?: 1);
+	object__size(o->obj, "lock_parts", 8 * lock_tallies ?: 1);
+	if (o->raw)
 		object__size(o->obj, "clocks", sizes->threads);
-	bpf_object__for_each_program (prog, o->obj) {
-		if (!strcmp(bpf_program__name(prog), "on_rq_merge"))
-			bpf_program__set_autoload(prog, o->rq_merge);
-		if (strncmp(bpf_program__name(prog), "on_contention", 13))
-			continue;
-		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
-		o->blind_to_klock = !o->has[FEATURE_CONTENTION];
-	}
+	bpf_object__for_each_program (prog, o->obj)
+		object__choose(o, config, prog);
 	if (from->prepare)
 		from->prepare(o->obj);
 	return EXIT_OK;
@@ -179,21 +244,22 @@ static enum dwell_exit object__refused(const char *name, int err)
 				name, strerror(-err));
 }
 
-/* @bytes of array @name in this process's memory, in whole pages (*@mapped); NULL with errno. */
-static void *object__map_array(const struct object *o, const char *name, size_t bytes,
-			       size_t *mapped)
+int object__share(const struct object *o, const char *name, size_t n, size_t size,
+		  struct shared *shared)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *p;
-
-	*mapped = (bytes + page - 1) / page * page;
-	p = mmap(NULL, *mapped, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, name), 0);
-	return p == MAP_FAILED ? NULL : p;
+	return shared__open(shared, object__map_fd(o, name), n, size);
 }
 
-static enum dwell_exit object__share(struct object *o, const struct config *config)
+int object__share_all(const struct object *o, const char *name, size_t n, size_t size,
+		      struct shared *shared)
+{
+	return object__share(o, name, n, size, shared) ?: shared__map_all(shared);
+}
+
+static enum dwell_exit object__open_shared(struct object *o, const struct config *config)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (size_t)config->slots * config->banks;
+	int err;
 	void *p;
 
 	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, object__map_fd(o, ".data.core"),
@@ -201,17 +267,10 @@ static enum dwell_exit object__share(struct object *o, const struct config *conf
 	if (p == MAP_FAILED)
 		return err__fail("the run's window cannot be mapped: %s", strerror(errno));
 	o->window = p;
-	p = object__map_array(o, "tallies", n * sizeof(struct hist), &o->tallies_bytes);
-	if (!p)
-		return err__fail("the tallies cannot be mapped: %s", strerror(errno));
-	o->tallies = p;
-	if (!object__has_map(o, "tally_states"))
-		return EXIT_OK;
-	p = object__map_array(o, "tally_states", n * sizeof(struct tally_states), &o->states_bytes);
-	if (!p)
-		return err__fail("the tallies' states cannot be mapped: %s", strerror(errno));
-	o->states = p;
-	return EXIT_OK;
+	err = object__share(o, "tallies", n, sizeof(struct hist), &o->tallies);
+	if (!err && object__has_map(o, "tally_states"))
+		err = object__share(o, "tally_states", n, sizeof(struct tally_states), &o->states);
+	return err ? err__fail("the tallies cannot be mapped: %s", strerror(-err)) : EXIT_OK;
 }
 
 static enum dwell_exit object__fill(struct object *o, const struct config *config,
@@ -241,11 +300,17 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 	int err = 0;
 
 	libbpf_set_print(object__print);
-	status = object__probe(o, btf, config);
-	if (status)
-		return status;
+	o->btf = btf;
 	for (int raw = how == ATTACH_RAW_TP; raw <= (how != ATTACH_TP_BTF); raw++) {
-		status = object__open(o, from, raw, btf, config, sizes, targets->n);
+		struct btf *kernel = ktypes__read(btf);
+
+		if (!kernel)
+			return object__no_types(btf);
+		object__probe(o, kernel, config);
+		o->raw = raw;
+		status = object__open(o, from, kernel, config, sizes, targets->n);
+		/* Not kept: libbpf has its own for tp_btf, and memory is not for both. */
+		btf__free(kernel);
 		if (status)
 			return status;
 		err = object__try(o);
@@ -258,30 +323,135 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 	}
 	if (err)
 		return object__refused(from->name, err);
-	status = object__share(o, config);
+	status = object__open_shared(o, config);
 	return status ?: object__fill(o, config, targets);
 }
 
-enum dwell_exit object__attach(struct object *o)
+/*
+ * A part's own are its constants and what it keeps to itself; all else is the main object's. Of
+ * sections of data these are ".rodata.core" and ".data.core".
+ */
+static int object__reuse(const struct object *o, struct bpf_object *part)
 {
-	struct bpf_program *prog;
-	struct bpf_link *link;
+	struct bpf_map *map, *main;
+	int err = 0;
 
-	bpf_object__for_each_program (prog, o->obj) {
+	bpf_object__for_each_map (map, part) {
+		const char *name = bpf_map__name(map);
+		const char *section = strrchr(name, '.');
+
+		if (err || (section && strcmp(section, ".core") != 0))
+			continue;
+		main = bpf_object__find_map_by_name(o->obj, name);
+		if (main)
+			err = bpf_map__reuse_fd(map, bpf_map__fd(main));
+	}
+	return err;
+}
+
+int object__load_part(struct object *o, const struct tool_object *from, unsigned int part)
+{
+	const struct tool_object *object = from->parts[part];
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	struct btf *kernel;
+	int err;
+
+	assert(part < OBJECT_PARTS);
+	if (o->part[part])
+		return 0;
+	kernel = ktypes__read(o->btf);
+	obj = kernel ? object__open_packed(o, object, kernel) : NULL;
+	err = obj ? 0 : -errno;
+	btf__free(kernel);
+	if (err)
+		return err;
+	if (object->prepare)
+		object->prepare(obj);
+	bpf_object__for_each_program (prog, obj) {
+		if (o->has[FEATURE_UPROBE_MULTI])
+			bpf_program__set_expected_attach_type(prog, OBJECT_UPROBE_MULTI);
+	}
+	err = object__reuse(o, obj);
+	if (!err)
+		err = bpf_object__load(obj);
+	if (err)
+		bpf_object__close(obj);
+	else
+		o->part[part] = obj;
+	return err;
+}
+
+struct bpf_program *object__next_program(const struct object *o, struct bpf_program *before)
+{
+	const struct bpf_object *in;
+	struct bpf_program *prog;
+	bool here = !before;
+
+	/* libbpf goes from one to the next within its object only. */
+	for (int part = -1; part < OBJECT_PARTS; part++) {
+		in = part < 0 ? o->obj : o->part[part];
+		prog = NULL;
+		while (in && (prog = bpf_object__next_program(in, prog))) {
+			if (here)
+				return prog;
+			here = prog == before;
+		}
+	}
+	return NULL;
+}
+
+#define HOLDERS_PROGRAM "on_waking" /* sees who lets go of a lock: at each wake-up */
+
+static enum dwell_exit object__attach_one(struct object *o, const struct bpf_program *prog)
+{
+	struct bpf_link *link = bpf_program__attach(prog);
+
+	if (!link)
+		return err__fail("%s cannot be attached: %s", bpf_program__name(prog),
+				 strerror(errno));
+	assert(o->links < OBJECT_LINKS);
+	o->link[o->links++] = link;
+	return EXIT_OK;
+}
+
+enum dwell_exit object__attach(struct object *o, const struct config *config)
+{
+	enum dwell_exit status = EXIT_OK;
+	struct bpf_program *prog;
+
+	/*
+	 * From the last to the first: what sees a thing's end is written behind what sees its
+	 * begin, and nothing may begin whose end nobody would see.
+	 */
+	for (prog = bpf_object__prev_program(o->obj, NULL); prog;
+	     prog = bpf_object__prev_program(o->obj, prog)) {
 		/* Uprobes are attached where the command finds a place for them: core/probes.h. */
 		if (!bpf_program__autoload(prog) ||
 		    bpf_program__type(prog) == BPF_PROG_TYPE_KPROBE ||
 		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER ||
 		    bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 			continue;
-		link = bpf_program__attach(prog);
-		if (!link)
-			return err__fail("%s cannot be attached: %s", bpf_program__name(prog),
-					 strerror(errno));
-		assert(o->links < OBJECT_LINKS);
-		o->link[o->links++] = link;
+		if ((config->lock_what & LOCK_CAUSES) &&
+		    !strcmp(bpf_program__name(prog), HOLDERS_PROGRAM))
+			continue;
+		status = status ?: object__attach_one(o, prog);
 	}
-	return EXIT_OK;
+	return status;
+}
+
+enum dwell_exit object__follow_holders(struct object *o)
+{
+	enum dwell_exit status;
+
+	if (o->window->holders)
+		return EXIT_OK;
+	/* First, so that no thread is born between the look at all threads and its own. */
+	o->window->holders = 1;
+	status = object__iterate(o, "refs", 1, NULL, NULL);
+	return status
+		       ?: object__attach_one(o, bpf_object__find_program_by_name(o->obj,
+										 HOLDERS_PROGRAM));
 }
 
 static enum dwell_exit object__drain(int fd, size_t size,
@@ -340,10 +510,12 @@ void object__free(struct object *o)
 		bpf_link__destroy(o->link[i]);
 	if (o->window)
 		munmap((void *)o->window, (size_t)sysconf(_SC_PAGESIZE));
-	if (o->tallies)
-		munmap(o->tallies, o->tallies_bytes);
-	if (o->states)
-		munmap(o->states, o->states_bytes);
+	shared__close(&o->tallies);
+	shared__close(&o->states);
+	for (int i = 0; i < OBJECT_PARTS; i++)
+		bpf_object__close(o->part[i]);
 	bpf_object__close(o->obj);
+	if (o->types_fd > 0)
+		close(o->types_fd);
 	memset(o, 0, sizeof(*o));
 }

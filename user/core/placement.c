@@ -220,10 +220,12 @@ static bool decode(const uint8_t *code, size_t size, struct insn *insn)
 	return true;
 }
 
-/* The registers of the first four arguments: rdi, rsi, rdx, rcx. */
+#define REG_SP 4
+
+/* The registers of the first six arguments: rdi, rsi, rdx, rcx, r8, r9. */
 static bool is_argument(uint8_t reg, unsigned int args)
 {
-	static const uint8_t argument[] = {7, 6, 2, 1};
+	static const uint8_t argument[] = {7, 6, 2, 1, 8, 9};
 
 	for (unsigned int i = 0; i < args && i < sizeof(argument); i++) {
 		if (argument[i] == reg)
@@ -257,7 +259,7 @@ static bool is_jumped_to(const uint8_t *code, size_t size, size_t to)
 	return false;
 }
 
-struct placement placement__find(const uint8_t *code, size_t size, unsigned int args)
+struct placement placement__find(const uint8_t *code, size_t size, unsigned int args, bool returns)
 {
 	struct insn insn;
 	size_t at = 0;
@@ -268,7 +270,7 @@ struct placement placement__find(const uint8_t *code, size_t size, unsigned int 
 				break;
 			return (struct placement){(uint32_t)at, true};
 		}
-		if (is_argument(insn.writes, args))
+		if (is_argument(insn.writes, args) || (returns && insn.writes == REG_SP))
 			break;
 		at += insn.size;
 	}

@@ -20,9 +20,10 @@ struct placement {
 
 /*
  * The first instruction of the x86-64 function @code (@size bytes of it, hostile perhaps) that is
- * emulated, is come by on every call and only once, and finds the first @args (at most 4) arguments
- * in their registers.
+ * emulated, is come by on every call and only once, and finds the first @args (at most 6) arguments
+ * in their registers; if @returns, with the return address on top of the stack, which a probe on
+ * the return replaces.
  */
-struct placement placement__find(const uint8_t *code, size_t size, unsigned int args);
+struct placement placement__find(const uint8_t *code, size_t size, unsigned int args, bool returns);
 
 #endif

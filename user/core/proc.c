@@ -11,8 +11,7 @@
 #include "base/str.h"
 #include "core/proc.h"
 
-/* The first @size - 1 bytes of a file, terminated; their number or -errno. */
-static ssize_t proc__slurp(const char *path, char *buf, size_t size)
+ssize_t proc__slurp(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
@@ -41,7 +40,8 @@ int proc__comm(uint32_t tid, char comm[THREAD_COMM + 1])
 	return 0;
 }
 
-int proc__tgid(uint32_t tid, uint32_t *tgid)
+/* The number in line @key ("\nTgid:\t") of a thread's status. 0, -ESRCH, or -errno. */
+static int proc__status(uint32_t tid, const char *key, uint32_t *value)
 {
 	char path[64], buf[4096];
 	const char *line;
@@ -51,10 +51,20 @@ int proc__tgid(uint32_t tid, uint32_t *tgid)
 	n = proc__slurp(path, buf, sizeof(buf));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
-	line = strstr(buf, "\nTgid:\t");
-	if (!line || sscanf(line, "\nTgid:\t%" SCNu32, tgid) != 1)
+	line = strstr(buf, key);
+	if (!line || sscanf(line + strlen(key), "%" SCNu32, value) != 1)
 		return -ESRCH;
 	return 0;
+}
+
+int proc__tgid(uint32_t tid, uint32_t *tgid)
+{
+	return proc__status(tid, "\nTgid:\t", tgid);
+}
+
+int proc__parent(uint32_t pid, uint32_t *parent)
+{
+	return proc__status(pid, "\nPPid:\t", parent);
 }
 
 /* The last number of "NSpid:", the one inside; 0 if there is none. */

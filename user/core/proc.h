@@ -5,8 +5,12 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "thread.h"
+
+/* The first @size - 1 bytes of a (pseudo) file, terminated; their number or -errno. */
+ssize_t proc__slurp(const char *path, char *buf, size_t size);
 
 /*
  * The command name of thread @tid, or "?" and -ESRCH if it is gone. True bytes: print with
@@ -16,6 +20,9 @@ int proc__comm(uint32_t tid, char comm[THREAD_COMM + 1]);
 
 /* The process that thread @tid belongs to. 0, -ESRCH, or -errno. */
 int proc__tgid(uint32_t tid, uint32_t *tgid);
+
+/* The process that is the parent of @pid; 0 if it has none here. 0, -ESRCH, or -errno. */
+int proc__parent(uint32_t pid, uint32_t *parent);
 
 /*
  * The thread of process @tgid that has @ns_tid in the innermost PID namespace of the process, as a

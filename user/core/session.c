@@ -24,11 +24,14 @@
 #define STACKS_MAX       16384 /* distinct stacks kept */
 #define TALLIES_MIN      4096
 #define TALLIES_MAX      8192      /* 2.7 kB each */
+#define REQUESTS_MAX     16384     /* block requests under way: a power of two, 64 bytes each */
 #define ROWS_MAX         65536     /* rows of the report that user space adds up */
 #define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
 
-static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu", "all", NULL};
+static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu",
+					 "all",     "file",   "op",   "mount",  NULL};
 static const char *const attach_choices[] = {"auto", "tp_btf", "raw_tp", NULL};
+static const char *const memo_choices[] = {"off", "on", "check", NULL};
 static const char *const frame_choices[] = {"none", "root", "leaf", NULL};
 
 #define AT(field) offsetof(struct run_options, field)
@@ -80,7 +83,7 @@ static const struct opt run_options[] = {
 static const struct opt by_options[] = {
 	{0, "by", "WHAT", OPT_CHOICE, AT(by), 0, 0, by_choices,
 	 "One row per process (default), thread, comm or cgroup; runq: cpu; syscall, io: all "
-	 "(default)", 3},
+	 "(default), io also file; file: file (default), op, mount", 3},
 	OPTION_END
 };
 
@@ -91,8 +94,18 @@ static const struct opt stack_options[] = {
 	 "Kernel stacks (default: both)", 4},
 	{0, "frame-pointers", NULL, OPT_FLAG, AT(frame_pointers), 0, 0, NULL,
 	 "Walk user stacks by frame pointers alone, not by unwind tables", 4},
+	{0, "memo", "USE", OPT_CHOICE, AT(memo), 0, 0, memo_choices,
+	 "Walk unchanged stacks again: on (the default) does not, off does, check compares", 4},
 	{0, "addresses", NULL, OPT_FLAG, AT(addresses), 0, 0, NULL,
 	 "Show user frames as [module+0xADDRESS], for addr2line(1)", 4},
+	{0, "lines", NULL, OPT_FLAG, AT(lines), 0, 0, NULL,
+	 "Add file:line and inlined functions, where there is debug information", 4},
+	{0, "full-frames", NULL, OPT_FLAG, AT(full_frames), 0, 0, NULL,
+	 "Show frames as symbol+0xOFFSET (module), in folded stacks too", 4},
+	OPTION_END
+};
+
+static const struct opt folded_options[] = {
 	{0, "folded", NULL, OPT_FLAG, AT(sink.folded), 0, 0, NULL,
 	 "Print folded stacks with µs, for flame graphs", 4},
 	{0, "state-frame", "WHERE", OPT_CHOICE, AT(sink.state_frame), 0, 0, frame_choices,
@@ -115,7 +128,9 @@ static enum dwell_exit session__check(struct session *s)
 	if (run->verbose)
 		log__set_level(LOG_DEBUG);
 	if ((run->by == BY_CPU && !(s->tool->accepts & ACCEPTS_BY_CPU)) ||
-	    (run->by == BY_ALL && !(s->tool->accepts & ACCEPTS_BY_ALL)))
+	    (run->by == BY_ALL && !(s->tool->accepts & ACCEPTS_BY_ALL)) ||
+	    (run->by == BY_FILE && !(s->tool->accepts & ACCEPTS_BY_FILE)) ||
+	    (run->by > BY_FILE && !(s->tool->accepts & ACCEPTS_BY_OP)))
 		return err__usage("%s: --by takes process, thread, comm or cgroup, not '%s'",
 				  s->tool->name, by_choices[run->by]);
 	table__select(s->columns, TABLE_COLUMNS_MAX, s->tool->columns, 1U << run->by);
@@ -126,13 +141,15 @@ static enum dwell_exit session__check(struct session *s)
 		return err__usage("%s: --interval is longer than --duration", s->tool->name);
 	if (!run->user_stacks && !run->kernel_stacks && (s->tool->accepts & ACCEPTS_STACKS))
 		run->user_stacks = run->kernel_stacks = true;
+	if (s->tool->parsed)
+		return s->tool->parsed(s->tool_options);
 	return EXIT_OK;
 }
 
 static enum dwell_exit session__parse(struct session *s, int argc, char **argv, bool *done)
 {
 	unsigned int accepts = s->tool->accepts, n = 1;
-	struct option_set sets[5] = {{run_options, &s->run}};
+	struct option_set sets[6] = {{run_options, &s->run}};
 	const struct options options = {
 		.command = s->tool->name,
 		.summary = s->tool->summary,
@@ -146,6 +163,8 @@ static enum dwell_exit session__parse(struct session *s, int argc, char **argv, 
 		sets[n++] = (struct option_set){by_options, &s->run};
 	if (accepts & ACCEPTS_STACKS)
 		sets[n++] = (struct option_set){stack_options, &s->run};
+	if ((accepts & ACCEPTS_STACKS) && !(accepts & STACKS_OF_SLOW))
+		sets[n++] = (struct option_set){folded_options, &s->run};
 	if (s->tool->options)
 		sets[n++] = (struct option_set){s->tool->options, s->tool_options};
 	status = options__parse(&options, argc, argv, &rest, done);
@@ -185,6 +204,15 @@ static uint32_t session__tallies_wanted(const struct session *s)
 	return threads < TALLIES_MAX ? threads : TALLIES_MAX;
 }
 
+static uint32_t session__requests_wanted(const struct session *s)
+{
+	uint32_t n = 1;
+
+	while (n < (s->run.max_entries ?: REQUESTS_MAX))
+		n *= 2;
+	return n;
+}
+
 static void session__configure(struct session *s, struct object_sizes *sizes)
 {
 	struct config *config = &s->config;
@@ -197,18 +225,26 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	config->kthreads = s->run.kthreads || s->run.target.pids.n || s->run.target.tids.n;
 	config->user_stacks = s->run.user_stacks;
 	config->kernel_stacks = s->run.kernel_stacks;
+	if ((s->tool->accepts & STACKS_OF_SLOW) && !s->run.min_ns)
+		config->user_stacks = config->kernel_stacks = 0;
 	config->frame_pointers = s->run.frame_pointers;
+	config->memo = (__u8)s->run.memo;
 	config->addresses = s->run.addresses;
 	syscalls__classes(config->syscall_class);
 	if (s->tool->configure)
 		s->tool->configure(s->tool_options, config);
 	sizes->tallies = config->slots = session__tallies_wanted(s);
 	sizes->names = sizes->tallies;
-	sizes->stacks = s->tool->accepts & ACCEPTS_STACKS ? (s->run.max_entries ?: STACKS_MAX) : 1;
+	sizes->requests = session__requests_wanted(s);
+	config->io_mask = sizes->requests - 1;
+	sizes->stacks = config->user_stacks || config->kernel_stacks
+				? (s->run.max_entries ?: STACKS_MAX)
+				: 1;
 	sizes->threads = proc__threads() * 2 + 4096;
 	sizes->ring_bytes = RING_BYTES < page ? page : RING_BYTES;
 	for (int i = 0; i < 2; i++)
 		s->accounts[i].max = s->run.max_entries ?: ROWS_MAX;
+	s->early.max = sizes->tallies;
 }
 
 /* A process that leaves the CPU for the first time: its mappings may be gone by the report. */
@@ -221,14 +257,19 @@ static void session__on_seen(struct session *s, const struct thread_seen *seen)
 		log__debug("the mappings of %u cannot be read: %s", seen->tgid, strerror(-err));
 	if (s->tool->accepts & NAMES_DATA)
 		datasyms__remember(s->datasyms, seen->tgid);
+	if (s->tool->seen)
+		s->tool->seen(s, seen->tgid);
 }
 
 /* A thread's record of epoch @rec->epoch, from wherever it comes. */
 static enum dwell_exit session__take(struct session *s, const struct thread_rec *rec, bool final)
 {
-	struct hist *bank = tallies__bank(&s->object, &s->config, rec->epoch);
+	int err = tallies__settle(&s->object, &s->config, rec, final);
 
-	tallies__settle(bank, &s->config, rec, final);
+	if (err)
+		return err__fail("a tally cannot be read: %s", strerror(-err));
+	if (early__add(&s->early, rec, s->config.min_ns, final))
+		return err__fail("no memory for the tallies");
 	if (accounts__add(&s->accounts[rec->epoch & 1], rec))
 		return err__fail("no memory for the threads' accounts");
 	return EXIT_OK;
@@ -244,6 +285,13 @@ static int session__on_record(void *arg, void *data, size_t size)
 		session__on_seen(s, data);
 		return 0;
 	}
+	if (size == sizeof(struct holders_wanted)) {
+		datasyms__remember(s->datasyms, ((const struct holders_wanted *)data)->tgid);
+		s->ring_status = s->ring_status ?: object__follow_holders(&s->object);
+		return 0;
+	}
+	if (s->tool->record && s->tool->record(s, data, size))
+		return 0;
 	assert(size == sizeof(*rec));
 	/* What ends after the run's last moment is not of the run. */
 	if (s->ring_status || rec->epoch > s->object.window->last)
@@ -268,6 +316,10 @@ static enum dwell_exit session__unwind(struct session *s)
 	s->unwind = unwind__new(&s->object, s->stacks);
 	if (!s->unwind)
 		return err__fail("the unwind tables cannot be prepared: %s", strerror(errno));
+	s->mappings = mappings__new();
+	if (!s->mappings)
+		log__debug("new mappings are noticed by the amount of code only: %s",
+			   strerror(errno));
 	if ((s->config.filter & FILTER_TGID) && !s->run.target.program)
 		unwind__process(s->unwind, s->config.tgid, 0, 0);
 	for (uint32_t i = 0; (s->config.filter & FILTER_TGIDS) && i < ids->n; i++)
@@ -303,6 +355,8 @@ static enum dwell_exit session__prepare(struct session *s)
 	s->datasyms = datasyms__new();
 	if (!s->stacks || !s->datasyms)
 		return err__fail("no memory for symbols");
+	if (s->run.lines)
+		stacks__want_lines(s->stacks);
 	return session__unwind(s);
 }
 
@@ -322,6 +376,7 @@ static uint64_t session__cut(struct session *s, bool final)
 	if (!s->epoch)
 		window->run_start = at;
 	window->start[(s->epoch + 1) & 3] = at;
+	window->slow_ns = s->config.min_ns;
 	/* Who sees the new epoch must see its start. */
 	__atomic_store_n((uint32_t *)&window->epoch, s->epoch + 1, __ATOMIC_RELEASE);
 	s->epoch++;
@@ -334,7 +389,7 @@ static enum dwell_exit session__start(struct session *s)
 
 	s->object.window->last = UINT32_MAX;
 	cost__start(&s->cost);
-	status = object__attach(&s->object);
+	status = object__attach(&s->object, &s->config);
 	if (!status && s->tool->attach)
 		status = s->tool->attach(s, s->tool_options);
 	/* A thread that was made by one not seen yet is found the second time. */
@@ -427,6 +482,7 @@ static enum dwell_exit session__losses(struct session *s, uint64_t *events)
 	now.loss[LOSS_MISSED] += s->cost.missed;
 	loss__since(&s->loss, &now, &s->loss_before);
 	s->loss.count[LOSS_ROW_FULL] += session__accounts(s)->lost;
+	s->loss.count[LOSS_MAP_FULL] += s->early.lost;
 	s->loss.count[LOSS_TORN] += s->torn;
 	s->loss.count[LOSS_LATE] += s->late;
 	s->late = 0;
@@ -470,6 +526,7 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 	status = s->tool->snapshot(s, s->tool_options, &report);
 	if (status)
 		return status;
+	cost__peak(&s->cost);
 	sink__print(&s->sink, s->tool, &report, &meta);
 	status = sink__flush(&s->sink);
 	loss__footer(&s->loss);
@@ -479,7 +536,6 @@ static enum dwell_exit session__report(struct session *s, uint64_t end, unsigned
 /* Ends the epoch and reports it. */
 static enum dwell_exit session__end_epoch(struct session *s, bool final)
 {
-	struct hist *bank = tallies__bank(&s->object, &s->config, s->epoch);
 	char next_started[sizeof(s->started)];
 	enum dwell_exit status;
 	uint64_t end;
@@ -495,12 +551,16 @@ static enum dwell_exit session__end_epoch(struct session *s, bool final)
 	if (s->ring_status)
 		return s->ring_status;
 	s->closed = s->reported;
-	if (tallies__read(&s->object, bank, s->config.slots, &s->arena, &s->tallies))
+	if (tallies__read(&s->object, &s->config, s->reported, &s->arena, &s->tallies) ||
+	    early__merge(&s->early, &s->arena, &s->tallies))
 		return err__fail("no memory for the tallies");
 	status = session__report(s, end, s->run.interval_ns ? s->reported : 0);
 	tallies__clear(&s->tallies);
+	early__reset(&s->early);
 	accounts__reset(&s->accounts[s->reported & 1]);
 	arena__reset(&s->arena);
+	mounts__free(s->mounts);
+	s->mounts = NULL;
 	s->epoch_start = end;
 	memcpy(s->started, next_started, sizeof(s->started));
 	return status;
@@ -555,6 +615,13 @@ static void session__tick(struct session *s)
 	s->tool->tick(s, s->tool_options);
 }
 
+static void session__on_mapped(uint32_t tgid, void *arg)
+{
+	const struct session *s = arg;
+
+	unwind__changed(s->unwind, tgid);
+}
+
 /* Waits for what comes first; true if the run ends. */
 static bool session__wait(struct session *s, uint64_t until)
 {
@@ -562,12 +629,13 @@ static bool session__wait(struct session *s, uint64_t until)
 		{.fd = s->signals, .events = POLLIN},
 		{.fd = ring_buffer__epoll_fd(s->ring), .events = POLLIN},
 		{.fd = s->launch.pidfd, .events = POLLIN},
+		{.fd = mappings__fd(s->mappings), .events = POLLIN},
 	};
 	struct timespec ts;
 	uint64_t sample = s->cost.stats_fd >= 0 ? s->run_start + COST_SAMPLE_NS : UINT64_MAX;
 
 	until = session__min(session__min(until, sample), s->progress.next);
-	until = session__min(until, s->next_tick);
+	until = session__min(session__min(until, s->next_tick), mappings__due(s->mappings));
 	ppoll(fds, sizeof(fds) / sizeof(*fds), session__timeout(until, &ts), NULL);
 	if (time__now() >= sample)
 		cost__sampled(&s->cost, &s->object);
@@ -575,6 +643,10 @@ static bool session__wait(struct session *s, uint64_t until)
 	session__tick(s);
 	if (fds[1].revents)
 		ring_buffer__consume(s->ring);
+	if (fds[3].revents & POLLIN)
+		mappings__read(s->mappings);
+	if (time__now() >= mappings__due(s->mappings))
+		mappings__tell(s->mappings, session__on_mapped, s);
 	if (fds[2].revents && !s->launch.ended)
 		launch__reap(&s->launch);
 	return (fds[0].revents & POLLIN) || s->launch.ended;
@@ -599,16 +671,26 @@ static enum dwell_exit session__loop(struct session *s)
 	return status;
 }
 
-/* With -v: what the unwind tables took. */
+/* With -v: how many stacks were walked, and what the unwind tables took. */
 static void session__unwound(const struct session *s)
 {
 	struct unwind_stats stats;
+	struct cpu_stat sum;
 
+	if (!s->config.user_stacks && !s->config.kernel_stacks)
+		return;
+	if (!loss__read(object__map_fd(&s->object, "cpu_stats"), &sum)) {
+		log__debug("user stacks: %llu walked, %llu unchanged%s", sum.walked, sum.recalled,
+			   sum.misremembered ? ", REMEMBERED WRONGLY" : "");
+		log__debug("kernel stacks: %llu walked, %llu unchanged%s", sum.kernel_walked,
+			   sum.kernel_recalled,
+			   sum.kernel_misremembered ? ", REMEMBERED WRONGLY" : "");
+	}
 	if (!s->unwind)
 		return;
 	stats = unwind__stats(s->unwind);
 	log__debug("unwind tables of %zu modules: %zu rows, %zu rules, %zu KiB, %" PRIu64
-		   " ms, %zu layouts",
+		   " ms of CPU time, %zu layouts",
 		   stats.modules, stats.rows, stats.rules, stats.bytes / 1024,
 		   (uint64_t)(stats.ns / NSEC_PER_MSEC), stats.layouts);
 }
@@ -640,6 +722,7 @@ static void session__free(struct session *s)
 	if (s->tool->detach)
 		s->tool->detach(s);
 	ring_buffer__free(s->ring);
+	mappings__free(s->mappings);
 	unwind__free(s->unwind);
 	object__free(&s->object);
 	launch__free(&s->launch);
@@ -647,7 +730,9 @@ static void session__free(struct session *s)
 	datasyms__free(s->datasyms);
 	for (int i = 0; i < 2; i++)
 		accounts__reset(&s->accounts[i]);
+	early__reset(&s->early);
 	arena__reset(&s->arena);
+	mounts__free(s->mounts);
 	if (s->cost.stats_fd >= 0)
 		close(s->cost.stats_fd);
 	if (s->signals >= 0)
@@ -660,6 +745,7 @@ int session__run(const struct tool *tool, int argc, char **argv)
 	struct session s = {
 		.tool = tool,
 		.run.by = tool->by,
+		.run.memo = MEMO_ON,
 		.launch = LAUNCH_NONE,
 		.signals = -1,
 		.cost.stats_fd = -1,
@@ -683,6 +769,13 @@ int session__run(const struct tool *tool, int argc, char **argv)
 	if (!status && s.run.exit_status)
 		return launch__exit_status(&s.launch);
 	return (int)status;
+}
+
+const struct mounts *session__mounts(struct session *s)
+{
+	if (!s->mounts)
+		s->mounts = mounts__read(NULL);
+	return s->mounts;
 }
 
 enum dwell_exit session__rows(struct session *s, void *rows, size_t n, struct report *report)

@@ -10,8 +10,11 @@
 #include "core/arena.h"
 #include "core/cost.h"
 #include "core/datasyms.h"
+#include "core/early.h"
 #include "core/launch.h"
 #include "core/loss.h"
+#include "core/mappings.h"
+#include "core/mounts.h"
 #include "core/object.h"
 #include "core/progress.h"
 #include "core/sink.h"
@@ -31,10 +34,11 @@ struct run_options {
 	uint32_t by;   /* enum group_by */
 	uint32_t max_entries;
 	uint32_t attach; /* enum object_attach */
+	uint32_t memo;   /* enum memo_use */
 	const char *sort;
 	const char *btf;
 	struct sink_options sink;
-	bool user_stacks, kernel_stacks, frame_pointers, addresses;
+	bool user_stacks, kernel_stacks, frame_pointers, addresses, lines, full_frames;
 	bool kthreads;
 	bool exit_status;
 	bool verbose;
@@ -52,7 +56,8 @@ struct session {
 	struct cost cost;
 	struct progress progress;
 	struct stacks *stacks;
-	struct unwind *unwind; /* where user stacks are walked, or NULL */
+	struct unwind *unwind;     /* where user stacks are walked, or NULL */
+	struct mappings *mappings; /* then, where the kernel tells of them; or NULL */
 	struct datasyms *datasyms;
 	struct ring_buffer *ring;
 	struct column columns[TABLE_COLUMNS_MAX]; /* the tool's, as far as --by has them shown */
@@ -64,6 +69,7 @@ struct session {
 	uint64_t run_start, epoch_start; /* CLOCK_MONOTONIC ns */
 	char started[40];                /* of the epoch: RFC 3339 */
 	struct accounts accounts[2];     /* by the epoch's lowest bit */
+	struct early early;              /* without intervals only */
 	enum dwell_exit ring_status;
 
 	/* Of the epoch that is reported: for the command's snapshot. */
@@ -71,6 +77,7 @@ struct session {
 	uint64_t reported_ns; /* its length */
 	struct tallies tallies;
 	struct arena arena;
+	struct mounts *mounts; /* see session__mounts() */
 	struct loss loss, loss_before;
 	uint32_t closed; /* epochs up to here take no more accounts */
 	/* Threads, when they were looked at last: */
@@ -84,6 +91,9 @@ struct session {
 
 /* The accounts of the epoch that is reported. */
 const struct accounts *session__accounts(const struct session *s);
+
+/* What is mounted where, as of the report; NULL if that cannot be read. */
+const struct mounts *session__mounts(struct session *s);
 
 /*
  * Cuts @n rows down to the session's -n, sorted by --sort, and puts them into @report. Rows are of

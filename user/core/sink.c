@@ -18,6 +18,7 @@
 #define WIDTH_MIN        60
 #define BAR_COLUMNS      30
 #define CAUSES_PER_STATE 3
+#define BESIDE_ROWS      10   /* of tables beside the rows, in text */
 #define CAUSE_SHARE_MIN  0.01 /* of its state's time: smaller ones are in JSON only */
 
 static unsigned int sink__width(FILE *out)
@@ -133,6 +134,15 @@ static void sink__json(struct sink *sink, const struct tool *tool, const struct 
 	json__kv_u64(&j, "more_rows", report->more_rows);
 	if (tool->accepts & ACCEPTS_STACKS)
 		sink__json_stacks(&j, report);
+	for (int i = 0; i < REPORT_TABLES && report->tables[i].key; i++) {
+		const struct report_table *t = &report->tables[i];
+
+		json__key(&j, t->key);
+		if (t->object)
+			table__json_row(&j, t->columns, t->rows.items);
+		else
+			table__json(&j, t->columns, t->rows.items, t->rows.n, t->row_size);
+	}
 	json__object_end(&j);
 	json__key(&j, "rows");
 	table__json(&j, report->columns, report->rows.items, report->rows.n, tool->row_size);
@@ -166,7 +176,10 @@ static void sink__head(FILE *out, const struct tool *tool, const struct report *
 	str__printable(target, sizeof(target), meta->target, 0);
 	if (meta->interval)
 		fprintf(out, "\n[%u] ", meta->interval);
-	fprintf(out, "%s · %s · %s · %s of thread time\n\n", tool->name, target, duration, wall);
+	fprintf(out, "%s · %s · %s", tool->name, target, duration);
+	if (!(tool->accepts & WITHOUT_CLOCKS))
+		fprintf(out, " · %s %s", wall, report->whole ?: "of thread time");
+	fputs("\n\n", out);
 }
 
 static void sink__cause(FILE *out, const struct report_cause *cause, unsigned int width)
@@ -183,6 +196,10 @@ static void sink__cause(FILE *out, const struct report_cause *cause, unsigned in
 	columns = str__columns(name) + numbers;
 	fprintf(out, "    %s%*s %8s %9s waits  p99 %6s  max %6s\n", name,
 		width > columns ? (int)(width - columns) : 0, "", total, count, p99, max);
+	if (!cause->doing)
+		return;
+	str__printable(name, sizeof(name), cause->doing, width > 17 ? width - 17 : 8);
+	fprintf(out, "      meanwhile: %s\n", name);
 }
 
 static void sink__state(FILE *out, const struct report *report, enum dwell_state state,
@@ -293,6 +310,19 @@ static void sink__row_hists(struct sink *sink, const struct tool *tool, const st
 	}
 }
 
+static void sink__beside(struct sink *sink, const struct report_table *t)
+{
+	size_t shown = t->rows.n < BESIDE_ROWS ? t->rows.n : BESIDE_ROWS;
+
+	if (!t->title || !t->rows.n || t->quiet)
+		return;
+	fprintf(sink->out, "\n%s\n", t->title);
+	table__print(sink->out, t->columns, t->rows.items, shown, t->row_size,
+		     isatty(fileno(sink->out)) ? sink->width : 0);
+	if (t->rows.n > shown)
+		fprintf(sink->out, "  … and %zu more (--json)\n", t->rows.n - shown);
+}
+
 static void sink__histogram(struct sink *sink, const struct tool *tool, const struct report *report)
 {
 	if (report->hist) {
@@ -300,6 +330,8 @@ static void sink__histogram(struct sink *sink, const struct tool *tool, const st
 		fputc('\n', sink->out);
 	}
 	sink__table(sink, tool, report);
+	for (int i = 0; i < REPORT_TABLES; i++)
+		sink__beside(sink, &report->tables[i]);
 	if (report->row_hists)
 		sink__row_hists(sink, tool, report);
 }
@@ -335,12 +367,27 @@ static void sink__details(struct sink *sink, const struct tool *tool, const stru
 	}
 }
 
+/* Is there anything besides the rows to show? */
+static bool sink__has_tables(const struct report *report)
+{
+	for (int i = 0; i < REPORT_TABLES && report->tables[i].key; i++) {
+		if (report->tables[i].rows.n && !report->tables[i].quiet)
+			return true;
+	}
+	return false;
+}
+
 static void sink__text(struct sink *sink, const struct tool *tool, const struct report *report,
 		       const struct sink_meta *meta)
 {
 	sink__head(sink->out, tool, report, meta);
-	if (!report->wall_ns) {
+	if (!report->wall_ns && !(tool->accepts & WITHOUT_CLOCKS) && !report->whole) {
 		fputs("  No thread that matches ran or waited in this time.\n", sink->out);
+		return;
+	}
+	if (!report->rows.n &&
+	    ((tool->accepts & WITHOUT_CLOCKS) || (report->whole && !sink__has_tables(report)))) {
+		fputs("  Nothing that matches ended, or is under way.\n", sink->out);
 		return;
 	}
 	switch (tool->shape) {

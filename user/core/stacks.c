@@ -25,6 +25,8 @@
 
 #define REFRESH_NS NSEC_PER_SEC
 #define LABEL_MAX  256 /* bytes of a module's name */
+#define HELD_MAX   512 /* files that are held open; of others, names may be gone with them */
+#define PAST_MAX   16  /* layouts of a process that are kept besides the last one; then the first */
 
 enum module_state {
 	MODULE_NEW,     /* not opened yet, or no process through which it could be opened */
@@ -41,8 +43,11 @@ struct module {
 	bool deleted;
 	enum module_state state;
 	uint32_t failed_tgid; /* it could not be opened through this process */
+	int fd;               /* held for when file or process are gone; -1: not */
 	struct sym_module *sym;
-	void *table; /* stacks_code.table */
+	bool lines_tried;
+	struct lines *lines; /* NULL: there is no debug information */
+	void *table;         /* stacks_code.table */
 };
 
 struct range {
@@ -51,11 +56,19 @@ struct range {
 	bool gone; /* it was mapped before, and isn't any more */
 };
 
+/* What a process has mapped, or had. */
+struct maps {
+	uint32_t layout; /* stacks__mark(); 0: none */
+	struct range *ranges;
+	size_t n;
+};
+
 struct process {
 	uint32_t tgid;
 	uint64_t read_ns; /* when its mappings were read */
-	struct range *ranges;
-	size_t n;
+	struct maps now;
+	struct maps past[PAST_MAX]; /* which something else was mapped over since */
+	size_t n_past;
 	struct perfmap *jit;
 	uint64_t jit_ns; /* when it was read, or looked for */
 };
@@ -66,6 +79,8 @@ struct stacks {
 	void *processes;
 	struct kallsyms *kallsyms;
 	int kallsyms_err;
+	bool want_lines;
+	unsigned int held; /* files */
 };
 
 /* ---- modules -------------------------------------------------------------------------------- */
@@ -88,6 +103,9 @@ static void free_module(void *arg)
 	struct module *m = arg;
 
 	sym__free(m->sym);
+	lines__free(m->lines);
+	if (m->fd >= 0)
+		close(m->fd);
 	free(m->label);
 	free(m->path);
 	free(m);
@@ -112,6 +130,7 @@ static struct module *new_module(const struct procmap *map)
 	m->minor = map->minor;
 	m->inode = map->inode;
 	m->deleted = map->deleted;
+	m->fd = -1;
 	m->path = strdup(map->path);
 	m->label = make_label(map);
 	if (!m->path || !m->label) {
@@ -209,26 +228,31 @@ static bool is_out_of_reach(int err)
 static int open_module(const struct stacks *s, const struct module *m, uint32_t tgid,
 		       const struct range *r)
 {
+	if (m->fd >= 0)
+		return fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
 	if (m->inode != 0)
 		return open_file(s, m, tgid, r);
 	return strcmp(m->path, "[vdso]") == 0 ? open_vdso() : -ENOEXEC;
 }
 
-/* The symbols that were stripped from the file, if they are somewhere. */
-static int open_debug(const struct stacks *s, const struct module *m, uint32_t tgid, int fd)
+typedef int debugfile_fn(int fd, const char *root, const char *path);
+
+/* What was stripped from the file, if it is somewhere; @find: debugfile__open() or its like. */
+static int open_debug(const struct stacks *s, const struct module *m, uint32_t tgid, int fd,
+		      debugfile_fn *find)
 {
 	char root[PATH_MAX];
 
 	if (fd < 0 || m->inode == 0)
 		return -ENOENT;
 	snprintf(root, sizeof(root), "%s/%" PRIu32 "/root", s->proc, tgid);
-	return debugfile__open(fd, root, m->path);
+	return find(fd, root, m->path);
 }
 
 static void load_module(const struct stacks *s, struct module *m, uint32_t tgid, int fd)
 {
 	const char *why = NULL;
-	int debug = open_debug(s, m, tgid, fd);
+	int debug = open_debug(s, m, tgid, fd, debugfile__open);
 	int err = fd < 0 ? fd : sym__open(fd, &m->sym, &why);
 
 	m->state = err ? MODULE_WITHOUT : MODULE_READ;
@@ -260,6 +284,26 @@ static struct sym_module *module_symbols(const struct stacks *s, uint32_t tgid,
 	return m->sym;
 }
 
+/* The module's debug information as far as it can be had through the process @tgid, or NULL. */
+static struct lines *module_lines(const struct stacks *s, uint32_t tgid, const struct range *r)
+{
+	struct module *m = r->module;
+	int fd, debug;
+
+	if (m->lines_tried || m->inode == 0)
+		return m->lines;
+	fd = open_module(s, m, tgid, r);
+	if (is_out_of_reach(fd))
+		return NULL;
+	m->lines_tried = true;
+	debug = open_debug(s, m, tgid, fd, debugfile__lines);
+	if (fd >= 0)
+		close(fd);
+	if (debug >= 0)
+		m->lines = lines__new(debug, m->label);
+	return m->lines;
+}
+
 /* ---- processes ------------------------------------------------------------------------------ */
 
 static int compare_processes(const void *a, const void *b)
@@ -274,7 +318,9 @@ static void free_process(void *arg)
 	struct process *p = arg;
 
 	perfmap__free(p->jit);
-	free(p->ranges);
+	for (size_t i = 0; i < p->n_past; i++)
+		free(p->past[i].ranges);
+	free(p->now.ranges);
 	free(p);
 }
 
@@ -297,19 +343,19 @@ static struct process *intern_process(struct stacks *s, uint32_t tgid)
 	return p;
 }
 
-static const struct range *find_range(const struct process *p, uint64_t addr)
+static const struct range *find_range(const struct maps *m, uint64_t addr)
 {
-	size_t low = 0, high = p->n;
+	size_t low = 0, high = m->n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
 
-		if (addr < p->ranges[mid].start)
+		if (addr < m->ranges[mid].start)
 			high = mid;
-		else if (addr >= p->ranges[mid].end)
+		else if (addr >= m->ranges[mid].end)
 			low = mid + 1;
 		else
-			return &p->ranges[mid];
+			return &m->ranges[mid];
 	}
 	return NULL;
 }
@@ -328,7 +374,7 @@ static bool overlaps(const struct procmaps *maps, const struct range *r)
 	return map && map->start < r->end;
 }
 
-static int add_range(struct stacks *s, struct process *p, const struct procmap *map)
+static int add_range(struct stacks *s, struct maps *to, const struct procmap *map)
 {
 	static char vdso32[] = "[vdso32]";
 	struct procmap named = *map;
@@ -340,22 +386,44 @@ static int add_range(struct stacks *s, struct process *p, const struct procmap *
 	m = intern_module(s, &named);
 	if (!m)
 		return -ENOMEM;
-	p->ranges[p->n++] = (struct range){map->start, map->end, map->offset, m, false};
+	to->ranges[to->n++] = (struct range){map->start, map->end, map->offset, m, false};
 	return 0;
+}
+
+/* Has @now something else where @before had code? */
+static bool is_replaced(const struct maps *before, const struct maps *now)
+{
+	for (size_t i = 0; i < before->n; i++) {
+		const struct range *old = &before->ranges[i], *r = find_range(now, old->start);
+
+		if (!r || r->module != old->module ||
+		    r->offset + (old->start - r->start) != old->offset)
+			return true;
+	}
+	return false;
+}
+
+/* Stacks of the layout that was may still be in the kernel: its mappings are kept for them. */
+static void keep_past(struct process *p, const struct maps *now)
+{
+	if (p->now.layout && is_replaced(&p->now, now) && p->n_past < PAST_MAX)
+		p->past[p->n_past++] = p->now;
+	else
+		free(p->now.ranges);
 }
 
 /* What was mapped before and isn't any more stays, for the stacks from then. */
 static int merge_maps(struct stacks *s, struct process *p, const struct procmaps *maps)
 {
-	struct process merged = {0};
+	struct maps merged = {0};
 	int err = 0;
 
-	merged.ranges = calloc(p->n + maps->n + 1, sizeof(*merged.ranges));
+	merged.ranges = calloc(p->now.n + maps->n + 1, sizeof(*merged.ranges));
 	if (!merged.ranges)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n; i++)
-		if (!overlaps(maps, &p->ranges[i])) {
-			merged.ranges[merged.n] = p->ranges[i];
+	for (size_t i = 0; i < p->now.n; i++)
+		if (!overlaps(maps, &p->now.ranges[i])) {
+			merged.ranges[merged.n] = p->now.ranges[i];
 			merged.ranges[merged.n++].gone = true;
 		}
 	for (size_t i = 0; i < maps->n && !err; i++)
@@ -365,9 +433,8 @@ static int merge_maps(struct stacks *s, struct process *p, const struct procmaps
 		return err;
 	}
 	qsort(merged.ranges, merged.n, sizeof(*merged.ranges), compare_ranges);
-	free(p->ranges);
-	p->ranges = merged.ranges;
-	p->n = merged.n;
+	keep_past(p, &merged);
+	p->now = merged;
 	return 0;
 }
 
@@ -396,6 +463,14 @@ int stacks__remember(struct stacks *s, uint32_t tgid)
 	return read_process(s, p);
 }
 
+void stacks__mark(struct stacks *s, uint32_t tgid, uint32_t layout)
+{
+	struct process *p = intern_process(s, tgid);
+
+	if (p)
+		p->now.layout = layout;
+}
+
 int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_code *c, void *arg),
 		 void *arg)
 {
@@ -404,8 +479,8 @@ int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_
 
 	if (!p)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n && !err; i++) {
-		const struct range *r = &p->ranges[i];
+	for (size_t i = 0; i < p->now.n && !err; i++) {
+		const struct range *r = &p->now.ranges[i];
 		struct stacks_code code = {
 			.start = r->start,
 			.end = r->end,
@@ -422,25 +497,42 @@ int stacks__code(struct stacks *s, uint32_t tgid, int (*fn)(const struct stacks_
 	return err;
 }
 
-int stacks__open(const struct stacks *s, const struct stacks_code *code)
+int stacks__open(struct stacks *s, const struct stacks_code *code)
 {
 	const struct range *r = code->range;
+	struct module *m = r->module;
+	int fd = open_module(s, m, code->tgid, r);
 
-	return open_module(s, r->module, code->tgid, r);
+	if (fd >= 0 && m->fd < 0 && s->held < HELD_MAX) {
+		m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		s->held += m->fd >= 0;
+	}
+	return fd;
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */
 
-/* The first time anyway: @read_ns is 0 then. */
-static const struct range *range_of(struct stacks *s, struct process *p, uint64_t addr)
+/* What the process had mapped in @layout, if something else is there now; else what it has. */
+static const struct maps *maps_of(const struct process *p, uint32_t layout)
 {
-	const struct range *r = find_range(p, addr);
+	for (size_t i = 0; layout && layout != p->now.layout && i < p->n_past; i++)
+		if (p->past[i].layout == layout)
+			return &p->past[i];
+	return &p->now;
+}
 
-	if (r || (p->read_ns && time__now() - p->read_ns < REFRESH_NS))
+/* The first time anyway: @read_ns is 0 then. */
+static const struct range *range_of(struct stacks *s, struct process *p, uint32_t layout,
+				    uint64_t addr)
+{
+	const struct maps *maps = maps_of(p, layout);
+	const struct range *r = find_range(maps, addr);
+
+	if (r || maps != &p->now || (p->read_ns && time__now() - p->read_ns < REFRESH_NS))
 		return r;
 	/* a process that is gone keeps what is known of it */
 	read_process(s, p);
-	return find_range(p, addr);
+	return find_range(&p->now, addr);
 }
 
 /* The process's number in its own PID namespace, by which it names its map. */
@@ -498,11 +590,20 @@ static const char *find_jit(const struct stacks *s, struct process *p, uint64_t 
 	return p->jit ? perfmap__find(p->jit, addr, start) : NULL;
 }
 
-/* @addr is looked up, @ip is what offsets are told of. */
-static void fill_user(struct stacks *s, struct process *p, uint64_t ip, uint64_t addr,
-		      struct sym_frame *out)
+static void fill_lines(const struct stacks *s, const struct process *p, const struct range *r,
+		       uint64_t vaddr, struct sym_frame *out)
 {
-	const struct range *r = range_of(s, p, addr);
+	struct lines *lines = module_lines(s, p->tgid, r);
+
+	if (lines)
+		out->n_lines = lines__find(lines, vaddr, &out->lines);
+}
+
+/* @addr is looked up, @ip is what offsets are told of. */
+static void fill_user(struct stacks *s, struct process *p, uint32_t layout, uint64_t ip,
+		      uint64_t addr, struct sym_frame *out)
+{
+	const struct range *r = range_of(s, p, layout, addr);
 	struct sym_module *sym;
 	uint64_t vaddr, start;
 
@@ -524,6 +625,8 @@ static void fill_user(struct stacks *s, struct process *p, uint64_t ip, uint64_t
 	out->symbol = sym__find(sym, vaddr, &start);
 	if (out->symbol)
 		out->offset = out->module_offset - start;
+	if (s->want_lines)
+		fill_lines(s, p, r, vaddr, out);
 }
 
 static uint64_t lookup_address(const uint64_t *ips, size_t i)
@@ -537,7 +640,7 @@ static bool is_signal_return(const struct sym_frame *frame)
 	return frame->symbol && strcmp(frame->symbol, "__restore_rt") == 0 && frame->offset == 0;
 }
 
-void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n,
+void stacks__user(struct stacks *s, uint32_t tgid, uint32_t layout, const uint64_t *ips, size_t n,
 		  struct sym_frame *out)
 {
 	struct process *p = intern_process(s, tgid);
@@ -549,11 +652,11 @@ void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n
 
 		out[i] = (struct sym_frame){.module_offset = ips[i]};
 		if (p)
-			fill_user(s, p, ips[i], addr, &out[i]);
+			fill_user(s, p, layout, ips[i], addr, &out[i]);
 		if (p && addr != ips[i] && !out[i].symbol) {
 			struct sym_frame exact;
 
-			fill_user(s, p, ips[i], ips[i], &exact);
+			fill_user(s, p, layout, ips[i], ips[i], &exact);
 			if (is_signal_return(&exact))
 				out[i] = exact;
 		}
@@ -616,6 +719,11 @@ struct stacks *stacks__new(const char *proc)
 		return NULL;
 	}
 	return s;
+}
+
+void stacks__want_lines(struct stacks *s)
+{
+	s->want_lines = true;
 }
 
 void stacks__free(struct stacks *s)

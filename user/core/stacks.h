@@ -13,8 +13,11 @@
 #ifndef DWELL_STACKS_H
 #define DWELL_STACKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/lines.h"
 
 struct stacks;
 
@@ -34,10 +37,18 @@ struct sym_frame {
 	 * start. The address itself in the kernel, and where @module is NULL.
 	 */
 	uint64_t module_offset;
+	/*
+	 * With stacks__want_lines(), of user frames: the functions there, innermost first, that of
+	 * @symbol last; @n_lines is 0 where there is no debug information.
+	 */
+	const struct line *lines;
+	size_t n_lines;
 };
 
 /* @proc: where procfs is mounted; NULL: /proc. NULL without memory. */
 struct stacks *stacks__new(const char *proc);
+/* From now on frames have their lines, which are looked for in each module at its first frame. */
+void stacks__want_lines(struct stacks *s);
 void stacks__free(struct stacks *s);
 
 /*
@@ -47,6 +58,12 @@ void stacks__free(struct stacks *s);
  * for processes that live on.
  */
 int stacks__remember(struct stacks *s, uint32_t tgid);
+
+/*
+ * What is known of @tgid's mappings is the layout @layout (not 0): stacks that were walked in it
+ * are resolved by it, even if other code was mapped in the same place later.
+ */
+void stacks__mark(struct stacks *s, uint32_t tgid, uint32_t layout);
 
 /* Code that a process has mapped. */
 struct stacks_code {
@@ -62,9 +79,11 @@ struct stacks_code {
 int stacks__code(struct stacks *s, uint32_t tgid,
 		 int (*fn)(const struct stacks_code *code, void *arg), void *arg);
 
-/* The file that is mapped there: a descriptor for the caller to close, or -errno (-ENOEXEC: it is
- * no file). */
-int stacks__open(const struct stacks *s, const struct stacks_code *code);
+/*
+ * The file that is mapped there: a descriptor for the caller to close, or -errno (-ENOEXEC: it is
+ * no file). Another one is held, so that there are names when file or process are gone.
+ */
+int stacks__open(struct stacks *s, const struct stacks_code *code);
 
 /*
  * @n addresses, innermost first, into @n frames; every frame is filled in, whatever is known.
@@ -75,8 +94,10 @@ int stacks__open(const struct stacks *s, const struct stacks_code *code);
  *
  * An address outside all known mappings makes the mappings be read again (dlopen), at most once a
  * second; what was known before stays known unless something else lies there now.
+ *
+ * @layout: as in stacks__mark(), or 0.
  */
-void stacks__user(struct stacks *s, uint32_t tgid, const uint64_t *ips, size_t n,
+void stacks__user(struct stacks *s, uint32_t tgid, uint32_t layout, const uint64_t *ips, size_t n,
 		  struct sym_frame *out);
 
 /*

@@ -2,24 +2,19 @@
 #include "core/sym.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
-#include <libelf.h>
 #include <libiberty/demangle.h>
 #include <search.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "core/elffile.h"
 
-#define SYM_MAX      (4U << 20) /* symbols of a file */
-#define SEGMENTS_MAX 64         /* executable segments of a file */
-#define NEST_MAX     64         /* rows looked at on the way to an enclosing function */
-#define CHUNK_BYTES  (64U << 10)
+#define SEGMENTS_MAX 64 /* executable segments of a file */
+#define NEST_MAX     64 /* rows looked at on the way to an enclosing function */
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
@@ -200,18 +195,24 @@ static bool demangle(const char *name, struct output *out)
 	return cplus_demangle_v3_callback(name, DMGL_NO_OPTS, take_output, out);
 }
 
-/* The name to show for the symbol @name. NULL without memory. */
-static char *present_name(char *name)
+char *sym__demangled(const char *name)
 {
 	struct output out;
 	char text[SYM_NAME_MAX];
+
+	str__printable(text, sizeof(text), demangle(name, &out) ? out.text : name, 0);
+	return strdup(text);
+}
+
+/* The name to show for the symbol @name. NULL without memory. */
+static char *present_name(char *name)
+{
 	char *version = strchr(name, '@');
 
 	/* static linkers leave "memcpy@@GLIBC_2.14" in .symtab */
 	if (version && version != name)
 		*version = '\0';
-	str__printable(text, sizeof(text), demangle(name, &out) ? out.text : name, 0);
-	return strdup(text);
+	return sym__demangled(name);
 }
 
 /* ---- ELF files ------------------------------------------------------------------------------ */
@@ -227,7 +228,6 @@ struct sym_name {
 
 struct sym_module {
 	int fd;
-	uint64_t file_bytes;
 	struct segment segments[SEGMENTS_MAX];
 	size_t n_segments;
 	struct symtab table;
@@ -236,16 +236,15 @@ struct sym_module {
 	struct sym_module *debug;        /* the symbols that were stripped from it, or NULL */
 };
 
-/* While a file is read: what is wrong is said in @why. */
+/* While a file is read. */
 struct reader {
 	struct sym_module *m;
-	Elf *elf;
-	const char *why;
+	struct elffile f;
 };
 
 static int damaged(struct reader *r, const char *why)
 {
-	r->why = why;
+	r->f.why = why;
 	return -EBADMSG;
 }
 
@@ -260,14 +259,14 @@ static int read_segments(struct reader *r)
 	GElf_Phdr p;
 	size_t n;
 
-	if (elf_getphdrnum(r->elf, &n) < 0)
+	if (elf_getphdrnum(r->f.elf, &n) < 0)
 		return damaged(r, "bad program headers");
 	for (size_t i = 0; i < n; i++) {
-		if (!gelf_getphdr(r->elf, i, &p))
+		if (!gelf_getphdr(r->f.elf, i, &p))
 			return damaged(r, "bad program headers");
 		if (p.p_type != PT_LOAD || !(p.p_flags & PF_X) || p.p_filesz == 0)
 			continue;
-		if (!within(p.p_offset, p.p_filesz, m->file_bytes) ||
+		if (!within(p.p_offset, p.p_filesz, r->f.bytes) ||
 		    p.p_vaddr > UINT64_MAX - p.p_filesz)
 			return damaged(r, "a segment outside the file");
 		if (m->n_segments == SEGMENTS_MAX)
@@ -310,7 +309,7 @@ static bool rank_symbol(const GElf_Sym *sym, uint32_t *rank)
 /* How far a symbol without a size can reach: to the end of its section, or else of its segment. */
 static uint64_t bytes_left(struct reader *r, const GElf_Sym *sym, const struct segment *segment)
 {
-	Elf_Scn *scn = sym->st_shndx < SHN_LORESERVE ? elf_getscn(r->elf, sym->st_shndx) : NULL;
+	Elf_Scn *scn = sym->st_shndx < SHN_LORESERVE ? elf_getscn(r->f.elf, sym->st_shndx) : NULL;
 	uint64_t left = segment->vaddr + segment->bytes - sym->st_value;
 	GElf_Shdr sh;
 
@@ -321,8 +320,9 @@ static uint64_t bytes_left(struct reader *r, const GElf_Sym *sym, const struct s
 	return left;
 }
 
-static int add_symbol(struct reader *r, const GElf_Sym *sym)
+static int add_symbol(const GElf_Sym *sym, void *arg)
 {
+	struct reader *r = arg;
 	const struct segment *segment;
 	uint32_t rank;
 
@@ -336,179 +336,92 @@ static int add_symbol(struct reader *r, const GElf_Sym *sym)
 			   sym->st_name);
 }
 
-static void widen(const Elf32_Sym *s, GElf_Sym *sym)
-{
-	*sym = (GElf_Sym){
-		.st_name = s->st_name,
-		.st_info = s->st_info,
-		.st_other = s->st_other,
-		.st_shndx = s->st_shndx,
-		.st_value = s->st_value,
-		.st_size = s->st_size,
-	};
-}
-
-/* The symbols [@first, @first + @n) of the section @sh, already in @chunk. */
-static int add_chunk(struct reader *r, const char *chunk, size_t n, bool wide)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < n && !err; i++) {
-		Elf32_Sym narrow;
-		GElf_Sym sym;
-
-		if (wide) {
-			memcpy(&sym, chunk + i * sizeof(sym), sizeof(sym));
-		} else {
-			memcpy(&narrow, chunk + i * sizeof(narrow), sizeof(narrow));
-			widen(&narrow, &sym);
-		}
-		err = add_symbol(r, &sym);
-	}
-	return err;
-}
-
-/* In chunks: libelf would hold the whole section, which is larger than what is kept of it. */
-static int read_symbols(struct reader *r, const GElf_Shdr *sh)
-{
-	bool wide = gelf_getclass(r->elf) == ELFCLASS64;
-	size_t entry = wide ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
-	uint64_t n = sh->sh_size / entry, done = 0;
-	char *chunk = malloc(CHUNK_BYTES);
-	int err = chunk ? 0 : -ENOMEM;
-
-	while (done < n && !err) {
-		size_t count = CHUNK_BYTES / entry;
-
-		if (count > n - done)
-			count = n - done;
-		err = elffile__pread(r->m->fd, chunk, count * entry, sh->sh_offset + done * entry);
-		if (!err)
-			err = add_chunk(r, chunk, count, wide);
-		done += count;
-	}
-	free(chunk);
-	return err == -EBADMSG ? damaged(r, "symbols cut short") : err;
-}
-
-static int load_section(struct reader *r, const GElf_Shdr *sh)
-{
-	struct sym_module *m = r->m;
-	Elf_Scn *scn;
-	GElf_Shdr strings;
-
-	if (!within(sh->sh_offset, sh->sh_size, m->file_bytes))
-		return damaged(r, "a symbol table outside the file");
-	if (sh->sh_entsize !=
-	    (gelf_getclass(r->elf) == ELFCLASS64 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym)))
-		return damaged(r, "a symbol table with entries of a wrong size");
-	if (sh->sh_size / sh->sh_entsize > SYM_MAX)
-		return damaged(r, "too many symbols");
-	scn = elf_getscn(r->elf, sh->sh_link);
-	if (!scn || !gelf_getshdr(scn, &strings) || strings.sh_type != SHT_STRTAB)
-		return damaged(r, "a symbol table without names");
-	if (!within(strings.sh_offset, strings.sh_size, m->file_bytes))
-		return damaged(r, "symbol names outside the file");
-	m->strings = strings.sh_offset;
-	m->strings_bytes = strings.sh_size;
-	return read_symbols(r, sh);
-}
-
-/* The first section of @type; false if there is none. */
-static bool find_section(struct reader *r, uint32_t type, GElf_Shdr *sh)
-{
-	Elf_Scn *scn = NULL;
-
-	while ((scn = elf_nextscn(r->elf, scn)))
-		if (gelf_getshdr(scn, sh) && sh->sh_type == type)
-			return true;
-	return false;
-}
-
 /* The dynamic table is a part of the full one, which strip(1) takes away. */
 static int read_tables(struct reader *r)
 {
 	static const uint32_t types[] = {SHT_SYMTAB, SHT_DYNSYM};
-	GElf_Ehdr eh;
-	GElf_Shdr sh;
-	size_t n;
+	struct sym_module *m = r->m;
+	struct elffile_symtab t;
 	int err = 0;
 
-	if (!gelf_getehdr(r->elf, &eh))
-		return damaged(r, "a bad header");
-	if (elf_getshdrnum(r->elf, &n) < 0 || n != eh.e_shnum)
-		return damaged(r, "section headers outside the file");
-	for (size_t i = 0; i < 2 && !err && r->m->table.n == 0; i++)
-		if (find_section(r, types[i], &sh))
-			err = load_section(r, &sh);
+	for (size_t i = 0; i < 2 && !err && m->table.n == 0; i++) {
+		err = elffile__symtab(&r->f, types[i], &t);
+		if (err == -ENODATA) {
+			err = 0;
+			continue;
+		}
+		m->strings = t.names.sh_offset;
+		m->strings_bytes = t.names.sh_size;
+		if (!err)
+			err = elffile__symbols(&r->f, &t, add_symbol, r);
+	}
 	if (!err)
-		symtab__sort(&r->m->table);
+		symtab__sort(&m->table);
 	return err;
 }
 
-static int read_file(struct reader *r)
+/* The symbols of the file of @m, which goes if this fails. */
+static int read_file(struct sym_module *m, const char **why)
 {
-	struct stat st;
-	int err;
+	struct reader r = {.m = m};
+	int err = elffile__open(m->fd, &r.f, why);
 
-	if (fstat(r->m->fd, &st) < 0)
-		return -errno;
-	r->m->file_bytes = st.st_size;
-	err = elffile__check(r->m->fd, r->m->file_bytes, &r->why);
+	if (!err) {
+		err = m->n_segments ? 0 : read_segments(&r);
+		err = err ?: read_tables(&r);
+		*why = r.f.why;
+		elffile__close(&r.f);
+	}
 	if (err)
-		return err;
-	if (elf_version(EV_CURRENT) == EV_NONE)
-		return -ENOTSUP;
-	r->elf = elf_begin(r->m->fd, ELF_C_READ, NULL);
-	if (!r->elf || elf_kind(r->elf) != ELF_K_ELF)
-		return damaged(r, "a bad header");
-	err = r->m->n_segments ? 0 : read_segments(r);
-	return err ? err : read_tables(r);
+		sym__free(m);
+	return err;
+}
+
+/* A module of the file @fd, which is closed without memory. */
+static struct sym_module *new_module(int fd)
+{
+	struct sym_module *m = calloc(1, sizeof(*m));
+
+	if (m)
+		m->fd = fd;
+	else
+		close(fd);
+	return m;
 }
 
 int sym__attach(struct sym_module *m, int fd, const char **why)
 {
-	struct reader r = {.m = calloc(1, sizeof(*r.m))};
+	struct sym_module *debug = new_module(fd);
 	int err;
 
-	if (!r.m) {
-		close(fd);
+	*why = NULL;
+	if (!debug)
 		return -ENOMEM;
+	if (!m->n_segments) {
+		sym__free(debug);
+		return -ENOEXEC;
 	}
 	/* A debug file's own segments have no contents. */
-	r.m->fd = fd;
-	memcpy(r.m->segments, m->segments, sizeof(m->segments));
-	r.m->n_segments = m->n_segments;
-	err = m->n_segments ? read_file(&r) : -ENOEXEC;
-	elf_end(r.elf);
-	*why = r.why;
-	if (err) {
-		sym__free(r.m);
-		return err;
-	}
-	m->debug = r.m;
-	return 0;
+	memcpy(debug->segments, m->segments, sizeof(m->segments));
+	debug->n_segments = m->n_segments;
+	err = read_file(debug, why);
+	if (!err)
+		m->debug = debug;
+	return err;
 }
 
 int sym__open(int fd, struct sym_module **module, const char **why)
 {
-	struct reader r = {.m = calloc(1, sizeof(*r.m))};
+	struct sym_module *m = new_module(fd);
 	int err;
 
-	if (!r.m) {
-		close(fd);
+	*why = NULL;
+	if (!m)
 		return -ENOMEM;
-	}
-	r.m->fd = fd;
-	err = read_file(&r);
-	elf_end(r.elf);
-	*why = r.why;
-	if (err) {
-		sym__free(r.m);
-		return err;
-	}
-	*module = r.m;
-	return 0;
+	err = read_file(m, why);
+	if (!err)
+		*module = m;
+	return err;
 }
 
 static void free_name(void *arg)

@@ -61,13 +61,19 @@ void symtab__free(struct symtab *t);
 struct sym_module;
 
 /*
+ * @name demangled (C++, Rust; without parameters and return type) or as it is, safe on a terminal;
+ * to be freed. NULL without memory.
+ */
+char *sym__demangled(const char *name);
+
+/*
  * Reads the symbol table (.symtab, or .dynsym where that is missing or empty) of the file @fd,
  * which is the module's from here on, and is closed if this fails.
  *
  * The file may be hostile: it is never mapped, every offset and number in it is checked, and time
- * and memory are bounded (SYM_MAX symbols of 16 bytes). 0; -ENOEXEC if it is no ELF file; -EBADMSG
- * with *@why (static; "a segment outside the file") if it is damaged or beyond the limits; or
- * another -errno.
+ * and memory are bounded (ELFFILE_SYMBOLS_MAX of 16 bytes). 0; -ENOEXEC if it is no ELF file;
+ * -EBADMSG with *@why (static; "a segment outside the file") if it is damaged or beyond the limits;
+ * or another -errno.
  */
 int sym__open(int fd, struct sym_module **module, const char **why);
 /*

@@ -22,6 +22,10 @@ static const char *const later[] = {
 	"open_tree_attr",    "file_getattr",      "file_setattr",
 };
 
+#ifndef __NR_futex_wait
+#define __NR_futex_wait 455 /* 6.7 */
+#endif
+
 /* Numbers that an architecture lacks are left out by the #ifdefs at the end. */
 static const struct {
 	uint16_t nr;
@@ -42,16 +46,17 @@ static const struct {
 	C(connect, FD), C(accept, FD), C(accept4, FD), C(sendto, FD), C(recvfrom, FD),
 	C(sendmsg, FD), C(recvmsg, FD), C(sendmmsg, FD), C(recvmmsg, FD), C(shutdown, FD),
 
-	C(openat, PATH), C(openat2, PATH), C(newfstatat, PATH), C(statx, PATH), C(unlinkat, PATH),
-	C(renameat, PATH), C(renameat2, PATH), C(mkdirat, PATH), C(mknodat, PATH), C(linkat, PATH),
-	C(symlinkat, PATH), C(readlinkat, PATH), C(fchmodat, PATH), C(fchownat, PATH),
-	C(faccessat, PATH), C(faccessat2, PATH), C(utimensat, PATH), C(truncate, PATH),
-	C(statfs, PATH), C(sync, PATH), C(mount, PATH), C(umount2, PATH), C(chdir, PATH),
-	C(fchdir, PATH), C(getcwd, PATH), C(setxattr, PATH), C(getxattr, PATH), C(lgetxattr, PATH),
-	C(listxattr, PATH), C(removexattr, PATH), C(name_to_handle_at, PATH),
-	C(open_by_handle_at, PATH), C(msync, PATH), C(execve, PATH), C(execveat, PATH),
+	C(openat, PATH_AT), C(openat2, PATH_AT), C(newfstatat, PATH_AT), C(statx, PATH_AT),
+	C(unlinkat, PATH_AT), C(renameat, PATH_AT), C(renameat2, PATH_AT), C(mkdirat, PATH_AT),
+	C(mknodat, PATH_AT), C(linkat, PATH_AT), C(readlinkat, PATH_AT), C(fchmodat, PATH_AT),
+	C(fchownat, PATH_AT), C(faccessat, PATH_AT), C(faccessat2, PATH_AT), C(utimensat, PATH_AT),
+	C(name_to_handle_at, PATH_AT),
+	C(truncate, PATH), C(statfs, PATH), C(umount2, PATH), C(chdir, PATH), C(setxattr, PATH),
+	C(getxattr, PATH), C(lgetxattr, PATH), C(listxattr, PATH), C(removexattr, PATH),
+	C(sync, FS), C(mount, FS), C(fchdir, FS), C(getcwd, FS), C(symlinkat, FS),
+	C(open_by_handle_at, FS), C(msync, FS), C(execve, FS), C(execveat, FS),
 
-	C(futex, FUTEX), C(futex_waitv, FUTEX_WAIT),
+	C(futex, FUTEX), C(futex_waitv, FUTEX_WAITV), C(futex_wait, FUTEX_WAIT),
 	C(semop, IPC), C(semtimedop, IPC),
 	C(msgsnd, QUEUE), C(msgrcv, QUEUE), C(mq_timedsend, QUEUE), C(mq_timedreceive, QUEUE),
 	C(wait4, CHILD), C(waitid, CHILD), C(clone, CHILD), C(clone3, CHILD),
@@ -59,14 +64,11 @@ static const struct {
 	C(ppoll, POLL_NFDS), C(pselect6, SELECT), C(io_uring_enter, URING),
 	C(rt_sigsuspend, SIGNAL), C(rt_sigtimedwait, SIGNAL),
 	C(nanosleep, SLEEP), C(clock_nanosleep, SLEEP),
-#ifdef __NR_futex_wait /* 6.7 */
-	C(futex_wait, FUTEX_WAIT),
-#endif
 #ifdef __x86_64__ /* calls that newer architectures never had */
 	C(open, PATH), C(creat, PATH), C(stat, PATH), C(lstat, PATH), C(access, PATH),
 	C(unlink, PATH), C(rename, PATH), C(mkdir, PATH), C(rmdir, PATH), C(link, PATH),
-	C(symlink, PATH), C(readlink, PATH), C(chmod, PATH), C(chown, PATH), C(lchown, PATH),
-	C(mknod, PATH), C(utime, PATH), C(utimes, PATH), C(futimesat, PATH), C(getdents, FD),
+	C(symlink, FS), C(readlink, PATH), C(chmod, PATH), C(chown, PATH), C(lchown, PATH),
+	C(mknod, PATH), C(utime, PATH), C(utimes, PATH), C(futimesat, PATH_AT), C(getdents, FD),
 	C(epoll_wait, POLL), C(poll, POLL_NFDS), C(select, SELECT), C(pause, SIGNAL),
 	C(vfork, CHILD), C(fork, CHILD),
 #endif
@@ -106,5 +108,40 @@ void syscalls__classes(uint8_t out[NR_SYSCALLS])
 	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
 		if (classes[i].nr < NR_SYSCALLS)
 			out[classes[i].nr] = classes[i].class;
+	}
+}
+
+/* Those that work on files, and which of their arguments says on which: struct file_config. */
+static const struct {
+	uint16_t nr;
+	uint8_t how, op;
+} files[] = {
+#define F(name, how, op)                                                                           \
+	{                                                                                          \
+		__NR_##name, FILE_##how, FILE_##op                                                 \
+	}
+	/* clang-format off */
+	F(read, FD0, READ), F(pread64, FD0, READ), F(readv, FD0, READ), F(preadv, FD0, READ),
+	F(preadv2, FD0, READ), F(write, FD0, WRITE), F(pwrite64, FD0, WRITE), F(writev, FD0, WRITE),
+	F(pwritev, FD0, WRITE), F(pwritev2, FD0, WRITE), F(fsync, FD0, FSYNC),
+	F(fdatasync, FD0, FDATASYNC), F(sync_file_range, FD0, SYNC_RANGE), F(close, FD0, CLOSE),
+	F(openat, NEW_AT, OPEN), F(openat2, NEW_AT, OPEN), F(fstat, FD0, STAT),
+	F(newfstatat, PATH_AT, STAT), F(statx, PATH_AT, STAT), F(getdents64, FD0, GETDENTS),
+	F(unlinkat, PATH_AT, UNLINK), F(renameat, PATH_AT, RENAME), F(renameat2, PATH_AT, RENAME),
+	F(copy_file_range, FD2, COPY), F(sendfile, FD1, SENDFILE), F(msync, ADDR, MSYNC),
+#ifdef __x86_64__
+	F(open, NEW, OPEN), F(creat, NEW, OPEN), F(stat, PATH, STAT), F(lstat, PATH, STAT),
+	F(getdents, FD0, GETDENTS), F(unlink, PATH, UNLINK), F(rename, PATH, RENAME),
+#endif
+/* clang-format on */
+#undef F
+};
+
+void syscalls__files(uint8_t out[NR_SYSCALLS])
+{
+	memset(out, FILE_NONE, NR_SYSCALLS);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		if (files[i].nr < NR_SYSCALLS)
+			out[files[i].nr] = (uint8_t)(files[i].how << FILE_HOW_SHIFT | files[i].op);
 	}
 }

@@ -32,11 +32,15 @@ enum tool_shape {
 #define ONLY(by) (1U << BY_##by)
 
 enum tool_accepts {
-	ACCEPTS_STACKS = 1,  /* -u, -k, --folded */
-	ACCEPTS_BY_CPU = 2,  /* --by cpu */
-	ACCEPTS_OWN_BY = 4,  /* --by is an option of the command's own */
-	NAMES_DATA = 8,      /* names variables: where they lie is read before a process is gone */
-	ACCEPTS_BY_ALL = 16, /* --by all */
+	ACCEPTS_STACKS = 1,   /* -u, -k, --folded */
+	ACCEPTS_BY_CPU = 2,   /* --by cpu */
+	ACCEPTS_OWN_BY = 4,   /* --by is an option of the command's own */
+	NAMES_DATA = 8,       /* names variables: where they lie is read before a process is gone */
+	ACCEPTS_BY_ALL = 16,  /* --by all */
+	ACCEPTS_BY_FILE = 32, /* --by file */
+	STACKS_OF_SLOW = 64,  /* stacks are only of what --min lets through; not folded */
+	WITHOUT_CLOCKS = 128, /* what threads do is not looked at: there is no thread time */
+	ACCEPTS_BY_OP = 256,  /* --by op, --by mount */
 };
 
 /* The kernel side: an ELF object for each way to attach. */
@@ -46,6 +50,11 @@ struct tool_object {
 	const void *(*raw)(size_t *size);
 	/* Fills in the object's own constants before it is loaded; may be NULL. */
 	void (*prepare)(struct bpf_object *obj);
+	/*
+	 * Further objects, which work on this one's maps of the same name and are loaded when they
+	 * are needed (object__load_part()), in the same way to attach. NULL or NULL-terminated.
+	 */
+	const struct tool_object *const *parts;
 };
 
 /* One line under a state's bar, or in a row's `causes`. */
@@ -53,6 +62,9 @@ struct report_cause {
 	const char *state; /* enum dwell_state's key */
 	const char *kind;
 	const char *name;
+	const char *device;        /* of a wait for a file: "sda1", "server:/export"; or NULL */
+	const char *doing;         /* of a lock: what its main holder did meanwhile; or NULL */
+	struct table_list holders; /* of a lock: struct holder */
 	uint64_t count;
 	uint64_t total_ns;
 	uint64_t p99_ns;
@@ -62,6 +74,22 @@ struct report_cause {
 
 extern const struct column report_cause_columns[];
 
+/*
+ * A table of its own beside the rows: in `summary` of the JSON document an array, or an object
+ * where it has always one row.
+ */
+struct report_table {
+	const char *key;   /* NULL: none */
+	const char *title; /* in text; NULL: JSON only */
+	const struct column *columns;
+	struct table_list rows;
+	size_t row_size;
+	bool object; /* rows.n is 1 */
+	bool quiet;  /* text leaves it out: there is nothing in it worth telling */
+};
+
+#define REPORT_TABLES 8
+
 /* What a command's snapshot fills; memory is the session's, until the report was printed. */
 struct report {
 	const struct column *columns;
@@ -70,11 +98,13 @@ struct report {
 	const char *hist_title;
 	const char *verdict;      /* or NULL */
 	struct table_list causes; /* SHAPE_BREAKDOWN: struct report_cause of all rows together */
-	uint64_t wall_ns;         /* of all watched threads */
+	uint64_t wall_ns;         /* of all watched threads, or… */
 	uint64_t states[NR_STATES];
+	const char *whole;                  /* …of what it is then: "in statements" */
 	size_t more_rows;                   /* rows cut by -n */
 	uint64_t stack_ends[NR_STACK_ENDS]; /* waits with a user stack, by enum stack_end */
 	bool row_hists; /* SHAPE_HISTOGRAM: of each row, too: tool->hist_offset */
+	struct report_table tables[REPORT_TABLES];
 };
 
 struct tool {
@@ -99,6 +129,8 @@ struct tool {
 	size_t details_offset;
 	size_t hist_offset; /* …and struct hist *, or NULL; else see report.row_hists */
 
+	/* Checks and completes its own options, before anything is done; may be NULL. */
+	enum dwell_exit (*parsed)(void *options);
 	/* Changes what the common options made of the configuration; may be NULL. */
 	void (*configure)(const void *options, struct config *config);
 	/*
@@ -114,6 +146,10 @@ struct tool {
 	enum dwell_exit (*attach)(struct session *s, const void *options);
 	void (*tick)(struct session *s, const void *options);
 	void (*detach)(struct session *s);
+	/* Process @tgid has its first stacks, or more code: NAMES_DATA. May be NULL. */
+	void (*seen)(struct session *s, uint32_t tgid);
+	/* A record of the command's own from the ring: false if it is none. May be NULL. */
+	bool (*record)(struct session *s, const void *data, size_t size);
 	/* Fills the rest of @report, which has its totals, from the epoch that ended. */
 	enum dwell_exit (*snapshot)(struct session *s, const void *options, struct report *report);
 };

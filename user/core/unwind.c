@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +17,7 @@
 #include "base/time.h"
 #include "core/cfi.h"
 #include "core/elffile.h"
+#include "core/mappings.h"
 #include "unwind_table.h"
 
 #define SEGMENTS_MAX 64
@@ -55,10 +57,8 @@ struct known_rule {
 
 struct unwind {
 	struct stacks *stacks;
-	int spaces_fd, ranges_fd, rules_fd, chunks_fd;
-	struct unwind_range *ranges; /* the map's memory */
-	size_t ranges_bytes;
-	uint32_t ranges_used;
+	int spaces_fd, rules_fd, chunks_fd;
+	struct shared ranges; /* struct unwind_range */
 	struct layout *layouts;
 	size_t n_layouts, max_layouts;
 	uint32_t serial;
@@ -416,13 +416,19 @@ static int unwind__on_code(const struct stacks_code *code, void *arg)
 	return err;
 }
 
+/* That of number @i, in a layout. */
+static struct unwind_range *unwind__range(const struct unwind *u, uint32_t i)
+{
+	return (struct unwind_range *)(void *)u->ranges.at + i;
+}
+
 static struct layout *unwind__same_layout(struct unwind *u, const struct ranges *r)
 {
 	for (size_t i = 0; i < u->n_layouts; i++) {
 		struct layout *l = &u->layouts[i];
 
 		if (l->n == r->n &&
-		    !memcmp(&u->ranges[l->first + 1], r->range, r->n * sizeof(*r->range)))
+		    !memcmp(unwind__range(u, l->first + 1), r->range, r->n * sizeof(*r->range)))
 			return l;
 	}
 	return NULL;
@@ -443,17 +449,26 @@ static void unwind__mark(struct unwind *u, uint32_t tgid)
 		u->layouts[i].used |= u->layouts[i].serial == space.serial;
 }
 
+/* The processes that are known: to be freed; NULL without memory. */
+static uint32_t *unwind__processes(const struct unwind *u, uint32_t *n)
+{
+	uint32_t *tgid = calloc(UNWIND_SPACES, sizeof(*tgid));
+
+	*n = 0;
+	while (tgid && *n < UNWIND_SPACES &&
+	       !bpf_map_get_next_key(u->spaces_fd, *n ? &tgid[*n - 1] : NULL, &tgid[*n]))
+		(*n)++;
+	return tgid;
+}
+
 /* Forgets processes that have ended, and the layouts that no process has. */
 static void unwind__sweep(struct unwind *u)
 {
-	uint32_t *tgid = calloc(UNWIND_SPACES, sizeof(*tgid)), n = 0;
+	uint32_t n, *tgid = unwind__processes(u, &n);
 	size_t kept = 0;
 
 	if (!tgid)
 		return;
-	while (n < UNWIND_SPACES &&
-	       !bpf_map_get_next_key(u->spaces_fd, n ? &tgid[n - 1] : NULL, &tgid[n]))
-		n++;
 	for (size_t i = 0; i < u->n_layouts; i++)
 		u->layouts[i].used = false;
 	for (uint32_t i = 0; i < n; i++)
@@ -462,7 +477,7 @@ static void unwind__sweep(struct unwind *u)
 		if (u->layouts[i].used)
 			u->layouts[kept++] = u->layouts[i];
 		else
-			u->ranges[u->layouts[i].first].start =
+			unwind__range(u, u->layouts[i].first)->start =
 				0; /* whoever still has it will see */
 	}
 	u->n_layouts = kept;
@@ -485,6 +500,7 @@ static int unwind__room(const struct unwind *u, uint32_t n, uint32_t *first, siz
 
 static struct layout *unwind__new_layout(struct unwind *u, const struct ranges *r)
 {
+	struct unwind_range *range;
 	uint32_t first;
 	size_t at;
 
@@ -504,27 +520,35 @@ static struct layout *unwind__new_layout(struct unwind *u, const struct ranges *
 			return NULL;
 		}
 	}
-	memcpy(&u->ranges[first + 1], r->range, r->n * sizeof(*r->range));
-	__atomic_store_n(&u->ranges[first].start, ++u->serial, __ATOMIC_RELEASE);
+	range = shared__range(&u->ranges, first, r->n + 1UL);
+	if (!range)
+		return NULL;
+	memcpy(range + 1, r->range, r->n * sizeof(*r->range));
+	__atomic_store_n(&range->start, ++u->serial, __ATOMIC_RELEASE);
 	memmove(&u->layouts[at + 1], &u->layouts[at], (u->n_layouts - at) * sizeof(*u->layouts));
 	u->n_layouts++;
 	u->layouts[at] = (struct layout){first, r->n, u->serial, true};
 	return &u->layouts[at];
 }
 
-int unwind__process(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code)
+/* Of dwell, which has one thread. */
+static uint64_t unwind__cpu_ns(void)
 {
-	uint64_t before = time__now();
-	struct ranges r = {.u = u};
-	struct unwind_space space;
-	struct layout *layout = NULL;
-	int err;
+	struct timespec ts;
 
-	if (mm && !bpf_map_lookup_elem(u->spaces_fd, &tgid, &space) && space.mm == mm &&
-	    space.code == code)
-		return 0;
-	space = (struct unwind_space){.mm = mm, .code = code};
-	err = stacks__remember(u->stacks, tgid);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Looks at the process, and has its stacks walked by what is mapped now. */
+static int unwind__look(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code)
+{
+	struct unwind_space space = {.mm = mm, .code = code};
+	uint64_t before = unwind__cpu_ns();
+	struct ranges r = {.u = u};
+	struct layout *layout = NULL;
+	int err = stacks__remember(u->stacks, tgid);
+
 	if (!err)
 		err = stacks__code(u->stacks, tgid, unwind__on_code, &r);
 	if (!err && r.n) {
@@ -535,14 +559,38 @@ int unwind__process(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code)
 		space.first = layout->first;
 		space.n = layout->n;
 		space.serial = layout->serial;
+		stacks__mark(u->stacks, tgid, layout->serial);
 		if (bpf_map_update_elem(u->spaces_fd, &tgid, &space, BPF_ANY)) {
 			unwind__sweep(u);
 			err = bpf_map_update_elem(u->spaces_fd, &tgid, &space, BPF_ANY);
 		}
 	}
 	free(r.range);
-	u->stats.ns += time__now() - before;
+	u->stats.ns += unwind__cpu_ns() - before;
 	return err;
+}
+
+int unwind__process(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code)
+{
+	struct unwind_space space;
+
+	if (mm && !bpf_map_lookup_elem(u->spaces_fd, &tgid, &space) && space.mm == mm &&
+	    space.code == code)
+		return 0;
+	return unwind__look(u, tgid, mm, code);
+}
+
+void unwind__changed(struct unwind *u, uint32_t tgid)
+{
+	uint32_t n = 1, *all = tgid == MAPPINGS_ALL ? unwind__processes(u, &n) : &tgid;
+	struct unwind_space space;
+
+	for (uint32_t i = 0; all && i < n; i++) {
+		if (!bpf_map_lookup_elem(u->spaces_fd, &all[i], &space))
+			unwind__look(u, all[i], space.mm, space.code);
+	}
+	if (all != &tgid)
+		free(all);
 }
 
 struct unwind_stats unwind__stats(const struct unwind *u)
@@ -565,13 +613,10 @@ struct unwind *unwind__new(const struct object *o, struct stacks *stacks)
 		return NULL;
 	u->stacks = stacks;
 	u->spaces_fd = object__map_fd(o, "unwind_spaces");
-	u->ranges_fd = object__map_fd(o, "unwind_ranges");
 	u->rules_fd = object__map_fd(o, "unwind_rules");
 	u->chunks_fd = object__map_fd(o, "unwind_chunks");
-	u->ranges_bytes = UNWIND_RANGES * sizeof(*u->ranges);
-	u->ranges =
-		mmap(NULL, u->ranges_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, u->ranges_fd, 0);
-	if (u->ranges == MAP_FAILED) {
+	if (object__share(o, "unwind_ranges", UNWIND_RANGES, sizeof(struct unwind_range),
+			  &u->ranges)) {
 		free(u);
 		return NULL;
 	}
@@ -593,6 +638,6 @@ void unwind__free(struct unwind *u)
 	tdestroy(u->rules, free);
 	if (u->chunk)
 		munmap(u->chunk, UNWIND_CHUNK_WORDS * sizeof(uint32_t));
-	munmap(u->ranges, u->ranges_bytes);
+	shared__close(&u->ranges);
 	free(u);
 }

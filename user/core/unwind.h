@@ -17,7 +17,7 @@ struct unwind;
 struct unwind_stats {
 	size_t modules, rows, rules, layouts;
 	size_t bytes; /* of the tables, in the kernel */
-	uint64_t ns;  /* spent on making them */
+	uint64_t ns;  /* of CPU time that was spent on making them */
 };
 
 /* NULL without memory, or if the maps cannot be reached. */
@@ -30,6 +30,12 @@ void unwind__free(struct unwind *u);
  * tables are walked by frame pointers. 0 or -errno.
  */
 int unwind__process(struct unwind *u, uint32_t tgid, uint64_t mm, uint64_t code);
+
+/*
+ * The process @tgid has mapped code: what is known of it is looked at again. MAPPINGS_ALL: all
+ * processes are. Of others nothing is done.
+ */
+void unwind__changed(struct unwind *u, uint32_t tgid);
 
 struct unwind_stats unwind__stats(const struct unwind *u);
 

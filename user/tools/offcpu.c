@@ -21,8 +21,9 @@ struct offcpu_row {
 	uint64_t total_ns;
 	uint64_t mean_ns;
 	struct hist *hist;
-	const char **stack;  /* innermost first: kernel, then user */
-	const char **folded; /* outermost first, after the command, with the state's frame */
+	const char **stack;       /* innermost first: kernel, then user */
+	struct table_list frames; /* of the stack */
+	const char **folded;      /* outermost first, after the command, with the state's frame */
 	const char *title;
 };
 
@@ -36,6 +37,7 @@ static const struct column offcpu_columns[] = {
 	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
 	{.name = "", .key = "hist", .type = COL_HIST, AT(hist)},
 	{.key = "stack", .type = COL_STRV, AT(stack)},
+	FRAMES_COLUMN("frames", struct offcpu_row, frames),
 	COLUMN_END,
 };
 
@@ -44,13 +46,14 @@ static enum dwell_exit offcpu__fold(struct session *s, struct offcpu_row *row)
 {
 	uint32_t where = s->run.sink.state_frame;
 	const char *state = arena__printf(&s->arena, "[%s]", row->state);
-	const char **out = arena__array(&s->arena, FRAMES_MAX + 3, sizeof(*out));
+	const char **out;
 	size_t n = 0, at = 0;
 
-	if (!state || !out)
-		return err__fail("no memory for the report");
 	while (row->stack[n])
 		n++;
+	out = arena__array(&s->arena, n + 4, sizeof(*out));
+	if (!state || !out)
+		return err__fail("no memory for the report");
 	out[at++] = (s->config.by == BY_CGROUP ? row->id.cgroup : row->id.comm) ?: "?";
 	if (where == STATE_FRAME_ROOT)
 		out[at++] = state;
@@ -156,7 +159,8 @@ static enum dwell_exit offcpu__snapshot(struct session *s, const void *options,
 	for (size_t i = 0; !status && i < n; i++) {
 		status = offcpu__row(s, &s->tallies.items[i], &rows[i]);
 		if (!status) {
-			rows[i].stack = frames__names(s, rows[i].id.pid, rows[i].tally.key.id);
+			rows[i].stack = frames__names(s, rows[i].id.pid, rows[i].tally.key.id,
+						      &rows[i].frames);
 			status = rows[i].stack ? EXIT_OK : err__fail("no memory for the report");
 		}
 		frames__count(s, rows[i].tally.key.id, rows[i].count, report);

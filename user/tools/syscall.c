@@ -24,7 +24,7 @@ struct syscall_row {
 	uint64_t failed;
 	uint64_t total_ns;
 	uint64_t mean_ns;
-	struct hist *hist;
+	struct tally_sum sum;
 	uint64_t states[NR_STATES];
 	struct table_list errors; /* struct table_count */
 	const char *states_text;
@@ -40,7 +40,7 @@ static const struct column syscall_columns[] = {
 	{.name = "FAILED", .key = "failed", .type = COL_COUNT, AT(failed)},
 	{.name = "TOTAL", .key = "total_ns", .type = COL_NS, AT(total_ns)},
 	{.key = "mean_ns", .type = COL_NS, AT(mean_ns)},
-	{.name = "", .key = "hist", .type = COL_HIST, AT(hist)},
+	{.name = "", .key = "hist", .type = COL_HIST, AT(sum.hist)},
 	{.key = "states", .type = COL_STATES, AT(states)},
 	{.key = "errors", .type = COL_COUNTS, AT(errors)},
 	{.name = "STATES", .type = COL_STR, AT(states_text)},
@@ -75,12 +75,6 @@ static const char *syscall__name(struct session *s, uint16_t nr)
 	return syscalls__name(nr) ?: arena__printf(&s->arena, "syscall_%u", nr);
 }
 
-static void syscall__add_states(struct syscall_row *row, const struct tally_states *states)
-{
-	for (int i = STATE_NONE + 1; i < NR_STATES; i++)
-		row->states[i] += states->ns[i];
-}
-
 static int syscall__most_first(const void *a, const void *b)
 {
 	const struct table_count *x = a, *y = b;
@@ -95,13 +89,14 @@ static enum dwell_exit syscall__row(struct session *s, const struct tally *t, si
 	struct table_count *errors = arena__array(&s->arena, n, sizeof(*errors));
 	size_t kinds = 0;
 
-	row->hist = arena__alloc(&s->arena, sizeof(*row->hist));
+	tallies__sum_none(&row->sum);
 	row->name = syscall__name(s, t->key.syscall);
-	if (!row->hist || !row->name || !errors)
+	if (!row->name || !errors)
 		return err__fail("no memory for the report");
 	for (size_t i = 0; i < n; i++) {
-		hist__merge(row->hist, t[i].hist);
-		syscall__add_states(row, t[i].states);
+		if (tallies__sum_add(&row->sum, t[i].hist, &s->arena))
+			return err__fail("no memory for the report");
+		tallies__add_states(row->states, &t[i]);
 		row->count += t[i].count;
 		if (!t[i].key.aux)
 			continue;
@@ -114,7 +109,7 @@ static enum dwell_exit syscall__row(struct session *s, const struct tally *t, si
 	}
 	qsort(errors, kinds, sizeof(*errors), syscall__most_first);
 	row->errors = (struct table_list){errors, kinds};
-	row->total_ns = row->hist->sum;
+	row->total_ns = row->sum.hist->sum;
 	row->mean_ns = row->total_ns / (row->count ?: 1);
 	return ident__set(s, t->key.row, &row->id);
 }

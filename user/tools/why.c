@@ -104,9 +104,11 @@ static const char *why__reason(struct session *s, const struct report *report,
 	const struct report_cause *cause = why__cause(&report->causes, state);
 	const char *link = state == STATE_RUNQ || state == STATE_PREEMPT ? ", held by " : ": ";
 
-	return arena__printf(&s->arena, "%.0f %%%s %s%s%s", why__percent(report->states[state], of),
-			     of_what, names__state_text(state), cause ? link : "",
-			     cause ? cause->name : "");
+	return arena__printf(&s->arena, "%.0f %%%s %s%s%s%s%s",
+			     why__percent(report->states[state], of), of_what,
+			     names__state_text(state), cause ? link : "", cause ? cause->name : "",
+			     cause && cause->doing ? ", meanwhile in " : "",
+			     cause && cause->doing ? cause->doing : "");
 }
 
 static const char *why__verdict(struct session *s, const struct report *report)
@@ -151,10 +153,12 @@ static enum dwell_exit why__row(struct session *s, const struct account *account
 	return row->breakdown ? EXIT_OK : err__fail("no memory for the report");
 }
 
-static enum dwell_exit why__causes(struct session *s, struct why_row *row)
+static enum dwell_exit why__causes(struct session *s, const struct lockparts *parts,
+				   struct why_row *row)
 {
 	bool one = s->config.by == BY_PROCESS || s->config.by == BY_THREAD;
-	enum dwell_exit status = causes__of(s, row->row, one ? row->id.pid : 0, &row->causes);
+	enum dwell_exit status =
+		causes__of(s, row->row, one ? row->id.pid : 0, parts, &row->causes);
 	const struct report_cause *cause;
 	uint64_t waits[NR_STATES];
 
@@ -171,6 +175,7 @@ static enum dwell_exit why__snapshot(struct session *s, const void *options, str
 	const struct accounts *accounts = session__accounts(s);
 	struct why_row *rows = arena__array(&s->arena, accounts->n + 1, sizeof(*rows));
 	const struct account *account;
+	struct lockparts parts = {0};
 	enum dwell_exit status = EXIT_OK;
 	size_t n = 0;
 
@@ -184,14 +189,22 @@ static enum dwell_exit why__snapshot(struct session *s, const void *options, str
 	if (!status)
 		status = session__rows(s, rows, n, report);
 	causes__prepare(s);
+	if (!status && s->object.window->holders)
+		status = lockparts__read(s, s->reported >= s->object.window->last, &parts);
 	for (size_t i = 0; !status && i < report->rows.n; i++)
-		status = why__causes(s, &rows[i]);
+		status = why__causes(s, &parts, &rows[i]);
 	if (!status)
-		status = causes__of(s, 0, 0, &report->causes);
+		status = causes__of(s, 0, 0, &parts, &report->causes);
 	if (status)
 		return status;
 	report->verdict = why__verdict(s, report);
 	return report->verdict ? EXIT_OK : err__fail("no memory for the report");
+}
+
+static void why__configure(const void *options, struct config *config)
+{
+	(void)options;
+	config->lock_what = LOCK_USER | LOCK_KERNEL | LOCK_CAUSES;
 }
 
 static const struct tool_object why_object = {
@@ -215,5 +228,6 @@ const struct tool tool_why = {
 	.columns = why_columns,
 	.row_size = sizeof(struct why_row),
 	.sort = "active_ns",
+	.configure = why__configure,
 	.snapshot = why__snapshot,
 };

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * Which file an inode is: its number is used again once the file is removed, so its generation
+ * belongs to it.
+ */
+#ifndef DWELL_INODE_BPF_H
+#define DWELL_INODE_BPF_H
+
+#include "lib/compat.bpf.h"
+
+/* The device and the generation: with the number, one file for as long as it runs. */
+static __always_inline u64 inode__where(struct inode *inode, struct super_block *sb)
+{
+	return (u64)BPF_CORE_READ(inode, i_generation) << 32 | BPF_CORE_READ(sb, s_dev);
+}
+
+/* Number and generation in one word, to be compared on one device. */
+static __always_inline u64 inode__number(struct inode *inode)
+{
+	return BPF_CORE_READ(inode, i_ino) ^ (u64)BPF_CORE_READ(inode, i_generation) << 32;
+}
+
+#endif
