@@ -22,7 +22,7 @@ judge() { # status
 	[ "${lines[2]}" = "skip 6.1 why d: no moon" ]
 }
 
-@test "what passed on the second try is unsteady" {
+@test "what passed on a later try is unsteady" {
 	judge 0 <<-'END'
 		1..2
 		ok 1 a

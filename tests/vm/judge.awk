@@ -2,7 +2,7 @@
 # Reads the TAP of one test file (variables: kernel, test, status: of its exit). Prints a line
 # "KERNEL TEST PASSED FAILED SKIPPED UNSTEADY" (of those that passed), then lines "skip KERNEL TEST
 # NAME: REASON", "fail …" and "unsteady …". What dies, prints no plan or less than it planned counts
-# as failed. "# (first try)" is what tests/run makes of a failure that was none the second time.
+# as failed. "# (first try)" is what tests/run makes of a failure that was none later.
 function fault(text) {
 	failed++
 	lines = lines "fail " kernel " " test " " text "\n"
