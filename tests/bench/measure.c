@@ -3,7 +3,7 @@
  * measure [-s] OUT -- TOOL [ARGS…] ++ WORK [ARGS…]: runs WORK while TOOL traces. On stdout one JSON
  * object; what TOOL says goes to OUT, what WORK says to OUT.work. A TOOL "-" is none.
  *
- *   ready_ns   from TOOL's exec until a BPF program of its own ran for the first time; 0: has none
+ *   ready_ns   from TOOL's exec until a BPF program of its own ran for the first time; 0: none did
  *   work_ns    WORK from exec to its end
  *   report_ns  from SIGINT until TOOL ended
  *   rss_bytes  TOOL's peak
@@ -32,13 +32,15 @@
 
 #include <bpf/bpf.h>
 
-#define READY_LIMIT_S  30 /* a tool that traces nothing by then is taken as ready */
-#define NO_BPF_LIMIT_S 3  /* the same for one that has no BPF programs */
+#define STILL_LIMIT_S  3 /* without new programs, of which none ran: it waits for its events */
 #define REPORT_LIMIT_S 120
 #define NSEC           1000000000ULL
 
+#define PROGRAMS_MAX 256 /* of a tool; more are not looked at */
+
 /* What a tool holds open. */
 struct held {
+	uint32_t program[PROGRAMS_MAX]; /* ids: a program's links have it, too */
 	uint64_t programs;
 	uint64_t runs;
 	uint64_t run_ns;
@@ -71,12 +73,17 @@ static void add_program(struct held *held, uint32_t id)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
-	int fd = bpf_prog_get_fd_by_id(id);
+	int fd;
 
+	for (uint64_t i = 0; i < held->programs; i++) {
+		if (held->program[i] == id)
+			return;
+	}
+	fd = bpf_prog_get_fd_by_id(id);
 	if (fd < 0)
 		return; /* closed meanwhile */
-	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
-		held->programs++;
+	if (held->programs < PROGRAMS_MAX && !bpf_obj_get_info_by_fd(fd, &info, &size)) {
+		held->program[held->programs++] = id;
 		held->runs += info.run_cnt;
 		held->run_ns += info.run_time_ns;
 	}
@@ -147,10 +154,11 @@ static pid_t start(char **argv, const char *out, const char *suffix)
 	return pid;
 }
 
-/* Until the tool traces; the moment, or 0 if it has no programs. */
+/* Until the tool traces; the moment, or 0 if it does not. */
 static uint64_t await_ready(pid_t pid, uint64_t begin)
 {
 	const struct timespec ms = {0, 1000000};
+	uint64_t programs = 0, since = begin;
 
 	for (;;) {
 		struct held held = held_by(pid);
@@ -160,7 +168,10 @@ static uint64_t await_ready(pid_t pid, uint64_t begin)
 			return at;
 		if (waitpid(pid, NULL, WNOHANG))
 			errx(1, "the tool ended before it traced anything");
-		if (at - begin > (held.programs ? READY_LIMIT_S : NO_BPF_LIMIT_S) * NSEC)
+		if (held.programs != programs)
+			since = at;
+		programs = held.programs;
+		if (at - since > STILL_LIMIT_S * NSEC)
 			return 0;
 		nanosleep(&ms, NULL);
 	}

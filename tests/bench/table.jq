@@ -8,14 +8,21 @@ def beside($base; $unit; $n):
   elif $base == null or $base == 0 then "\(digits($n)) \($unit)"
   else "\(digits($n)) \($unit) (\(. / $base | digits(2))×)" end;
 
+# Where switches are not what is looked at
+def per_event: .question | IN("io", "file", "syscall");
+
+def spread($min; $max): if $min == null or $max == null or $max == 0 then "" else " [\($min | round)–\($max | round)]" end;
+
 # A tool's figures on one work: medians over the rounds.
 def figures($plain):
   . as $runs |
+  [$runs[] | select(.stats) | .run_ns / (if per_event then .runs else .switches end)] as $bpf |
   [$runs[] | select(.stats | not) | .work_ns / ($plain[.round | tostring] // empty)] as $slow |
   {
     tool: $runs[0].tool,
     slow: ($slow | median), slow_min: ($slow | min), slow_max: ($slow | max),
-    ns: ([$runs[] | select(.stats) | .run_ns / .switches] | if length > 0 then median else null end),
+    ns: ($bpf | if length > 0 then median else null end), ns_min: ($bpf | min), ns_max: ($bpf | max),
+    lost: ([$runs[].lost | tonumber? // 0] | max),
     ready: ([$runs[].ready_ns / 1e6] | median),
     report: ([$runs[].report_ns / 1e6] | median),
     rss: ([$runs[].rss_bytes / 1048576] | median),
@@ -30,6 +37,6 @@ def figures($plain):
   ([group_by(.tool)[] | figures($plain)] | sort_by(.tool | startswith("dwell") | not)) as $rows |
   $rows[0] as $dwell |
   "\n## \($group[0].question) · \($group[0].work)\n",
-  "| tool | BPF time per context switch | the work takes | first event after | report after | RSS | BPF maps |",
-  "|---|---|---|---|---|---|---|",
-  ($rows[] | "| \(.tool) | \(.ns | beside($dwell.ns; "ns"; 0)) | \(.slow | digits(2))× (\(.slow_min | digits(2))–\(.slow_max | digits(2))) | \(.ready | beside($dwell.ready; "ms"; 0)) | \(.report | beside($dwell.report; "ms"; 0)) | \(.rss | beside($dwell.rss; "MB"; 1)) | \(.maps | beside($dwell.maps; "MB"; 1)) |"))
+  "| tool | BPF time per \(if ($group[0] | per_event) then "event" else "context switch" end) | the work takes | first event after | report after | RSS | BPF maps | lost |",
+  "|---|---|---|---|---|---|---|---|",
+  ($rows[] | "| \(.tool) | \(.ns | beside($dwell.ns; "ns"; 0))\(spread(.ns_min; .ns_max)) | \(.slow | digits(2))× [\(.slow_min | digits(2))–\(.slow_max | digits(2))] | \(.ready | beside($dwell.ready; "ms"; 0)) | \(.report | beside($dwell.report; "ms"; 0)) | \(.rss | beside($dwell.rss; "MB"; 1)) | \(.maps | beside($dwell.maps; "MB"; 1)) | \(if .tool | startswith("dwell") then .lost elif .lost > 0 then .lost else "not told" end) |"))
