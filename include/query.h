@@ -96,10 +96,13 @@ struct query_text {
 	X("xgroup          ")                                                                      \
 	X("xinfo           ")
 
+#define QUERY_BURST_MIN 5 /* repeats, and rows of the source: less is no burst */
+
 /* Map `query_sums`, at the index of the tally: of statements that ended in the epoch. */
 struct query_sum {
 	__u64 errors;
 	__u64 rows;
+	__u64 many;     /* statements that gave QUERY_BURST_MIN rows or more */
 	__u64 measured; /* statements of which what follows is known */
 	__u64 buffers_hit;
 	__u64 buffers_read;
@@ -134,10 +137,9 @@ struct query_burst_key {
 	__u32 db;
 };
 
-#define QUERY_BURST_MIN 5 /* repeats, and rows of the source: less is no burst */
-
 struct query_burst {
 	__u64 bursts;
+	__s64 fit; /* of them: about as long as the source had rows, never longer */
 	__u64 repeats;
 	__u64 source_rows; /* of the statement before each burst */
 	__u64 rows;        /* of the repeats */

@@ -157,12 +157,27 @@ static __always_inline struct query_burst *burst__sum(u64 source, u64 repeated, 
 	return sum;
 }
 
+/*
+ * By how much the number of bursts that fit changes as this one has become @n long: it fits from
+ * half of the source's @rows on (there may be nothing to look for, or it is known already), and no
+ * longer once there are more. One more than its rows is let pass, which the program needs itself.
+ */
+static __always_inline s64 burst__fits(u64 n, u64 rows)
+{
+	u64 least = (rows + 1) / 2;
+
+	if (n == (least > QUERY_BURST_MIN ? least : QUERY_BURST_MIN))
+		return 1;
+	return n == rows + 2 ? -1 : 0;
+}
+
 /* The executions in the last one's slot that no sum has yet: all of them, or the last one. */
 static __always_inline void burst__count(struct burst *b, u32 epoch, u32 db)
 {
 	struct burst_slot *slot = burst__slot(b, b->last);
 	bool first = slot->n == QUERY_BURST_MIN;
 	struct query_burst *sum;
+	s64 fits;
 
 	if (slot->n < QUERY_BURST_MIN)
 		return;
@@ -177,6 +192,9 @@ static __always_inline void burst__count(struct burst *b, u32 epoch, u32 db)
 		__sync_fetch_and_add(&sum->bursts, 1);
 		__sync_fetch_and_add(&sum->source_rows, slot->source_rows);
 	}
+	fits = burst__fits(slot->n, slot->source_rows);
+	if (fits)
+		__sync_fetch_and_add(&sum->fit, fits);
 	__sync_fetch_and_add(&sum->repeats, first ? slot->n : 1);
 	__sync_fetch_and_add(&sum->rows, slot->all_rows);
 	__sync_fetch_and_add(&sum->exec_ns, slot->exec_ns);

@@ -699,6 +699,8 @@ static __always_inline void query__sum(const struct query_session *s, const stru
 		__sync_fetch_and_add(&sum->errors, 1);
 	if (s->rows)
 		__sync_fetch_and_add(&sum->rows, s->rows);
+	if (s->rows >= QUERY_BURST_MIN)
+		__sync_fetch_and_add(&sum->many, 1);
 	if (s->before_ns)
 		__sync_fetch_and_add(&sum->before_ns, s->before_ns);
 	if (likely(!s->ended.waited)) {

@@ -451,11 +451,11 @@ sched_pipe() {
 	slows "an uncontended mutex loop" 2 "lock -a" mutex_loops
 }
 
-# 1.05 to 1.08 on a machine with nothing else to do; the ns below are the sharper test.
+# 1.05 to 1.13, by the CPU; the ns below are the sharper test.
 @test "lock: what threads without locks pay for each switch" {
 	need perf
 	perf bench sched pipe -l 1 >/dev/null 2>&1 || skip "perf does not run here"
-	slows "perf bench sched pipe" 10 "lock -a" sched_pipe
+	slows "perf bench sched pipe" 20 "lock -a" sched_pipe
 }
 
 # Both ends where the scheduler puts them, as the program is used; its own seconds, many times, since one in
@@ -479,7 +479,7 @@ pipe_slows() { # hundredths arguments
 }
 
 @test "why: what perf bench sched pipe pays" {
-	pipe_slows 25 "why -a"
+	pipe_slows 35 "why -a"
 }
 
 @test "why -p: what perf bench sched pipe pays while another process is watched" {

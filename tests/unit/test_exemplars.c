@@ -55,21 +55,39 @@ static void n_plus_one_or_not(void **state)
 {
 	static const struct {
 		struct query_burst sum;
+		uint64_t calls;
 		bool is;
 	} cases[] = {
-		{{.bursts = 30, .repeats = 600, .source_rows = 600, .rows = 600}, true},
-		{{.bursts = 1, .repeats = 12, .source_rows = 20, .rows = 9}, true},
+		{{.bursts = 30, .fit = 30, .repeats = 600, .source_rows = 600, .rows = 600},
+		 30,
+		 true},
+		/* with --min, the calls are not known */
+		{{.bursts = 30, .fit = 30, .repeats = 600, .source_rows = 600, .rows = 600},
+		 TABLE_UNKNOWN,
+		 true},
+		/* what was looked up before is known */
+		{{.bursts = 9, .fit = 8, .repeats = 108, .source_rows = 180, .rows = 81}, 9, true},
 		/* sysbench: ten point selects behind a range of a hundred */
-		{{.bursts = 9, .repeats = 90, .source_rows = 900, .rows = 90}, false},
-		{{.bursts = 1, .repeats = 100, .source_rows = 5, .rows = 100}, false},
+		{{.bursts = 9, .fit = 9, .repeats = 90, .source_rows = 900, .rows = 90}, 9, false},
+		{{.bursts = 1, .fit = 1, .repeats = 100, .source_rows = 5, .rows = 100}, 1, false},
 		/* a list for each row is no look-up */
-		{{.bursts = 1, .repeats = 20, .source_rows = 20, .rows = 200}, false},
-		{{0}, false},
+		{{.bursts = 1, .fit = 1, .repeats = 20, .source_rows = 20, .rows = 200}, 1, false},
+		/* statements drawn at random: of any length, and seldom many */
+		{{.bursts = 50, .fit = 30, .repeats = 500, .source_rows = 500, .rows = 500},
+		 80,
+		 false},
+		{{.bursts = 50, .fit = 48, .repeats = 300, .source_rows = 500, .rows = 300},
+		 500,
+		 false},
+		/* one alone says little, unless it is one for each row */
+		{{.bursts = 1, .fit = 1, .repeats = 12, .source_rows = 20, .rows = 9}, 1, false},
+		{{.bursts = 1, .fit = 1, .repeats = 480, .source_rows = 500, .rows = 480}, 1, true},
+		{{0}, 0, false},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(bursts__agree(&cases[i].sum), cases[i].is);
+		assert_int_equal(bursts__agree(&cases[i].sum, cases[i].calls), cases[i].is);
 }
 
 int main(void)

@@ -3,14 +3,27 @@
 #ifndef DWELL_BURSTS_H
 #define DWELL_BURSTS_H
 
+#include <uthash.h>
+
 #include "core/session.h"
 #include "query.h"
+
+/* How often a statement that may be a source gave QUERY_BURST_MIN rows or more. */
+struct burst_source {
+	struct burst_source_key {
+		uint64_t fingerprint;
+		uint64_t db; /* enum query_db */
+	} key;
+	uint64_t calls;
+	UT_hash_handle hh;
+};
 
 struct burst_row {
 	const char *db;
 	const char *source; /* the statement that returned the rows, and… */
 	const char *query;  /* …the one that came for each */
 	uint64_t bursts;
+	uint64_t calls; /* of the source, as burst_source.calls; TABLE_UNKNOWN */
 	uint64_t repeats;
 	uint64_t per_burst;
 	uint64_t source_rows; /* per burst */
@@ -24,11 +37,21 @@ extern const struct column burst_columns[];
 
 /*
  * Do these numbers say N+1? The source returned about as many rows as it was followed by repeats,
- * and a repeat returns one at most.
+ * in nearly each burst, a repeat returns one at most, and the source is seldom without. @calls: of
+ * the source, as above. A program that mixes statements at random has bursts, too, but of any
+ * length.
  */
-bool bursts__agree(const struct query_burst *b);
+bool bursts__agree(const struct query_burst *b, uint64_t calls);
+
+/*
+ * Adds @calls of what may be a source to *@sources, which lies in the arena: HASH_CLEAR() ends it.
+ * False without memory.
+ */
+bool bursts__source(struct session *s, struct burst_source **sources, uint64_t fingerprint,
+		    uint32_t db, uint64_t calls);
 
 /* Those of the reported epoch, the longest bill first. */
-enum dwell_exit bursts__read(struct session *s, struct table_list *rows);
+enum dwell_exit bursts__read(struct session *s, const struct burst_source *sources,
+			     struct table_list *rows);
 
 #endif

@@ -534,8 +534,9 @@ static enum dwell_exit query__exemplars(struct session *s, struct table_list *ro
 	return status;
 }
 
-static enum dwell_exit query__tables(struct session *s, struct txn_row *txns,
-				     struct dbsessions_row *sessions, struct report *report)
+static enum dwell_exit query__tables(struct session *s, const struct burst_source *sources,
+				     struct txn_row *txns, struct dbsessions_row *sessions,
+				     struct report *report)
 {
 	struct query_run *run = s->state;
 	struct query_live *live = (void *)run->live.at;
@@ -548,7 +549,7 @@ static enum dwell_exit query__tables(struct session *s, struct txn_row *txns,
 	__atomic_store_n(&live->floor, 0, __ATOMIC_RELAXED);
 	status = query__exemplars(s, &slowest);
 	if (!status)
-		status = bursts__read(s, &bursts);
+		status = bursts__read(s, sources, &bursts);
 	if (!status)
 		status = blocks__read(s, open, end, &blocks);
 	if (!status)
@@ -593,10 +594,12 @@ static enum dwell_exit query__snapshot(struct session *s, const void *data, stru
 	struct query_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
 	struct dbsessions_row *sessions = arena__alloc(&s->arena, sizeof(*sessions));
 	struct txn_row *txns = arena__alloc(&s->arena, sizeof(*txns));
+	struct burst_source *sources = NULL;
 	struct query_row *by_key = NULL;
 	const struct query_options *options = data;
 	struct query_run *run = s->state;
 	bool failed = !rows || !sessions || !txns || dbsessions__new(s, txns, sessions);
+	enum dwell_exit status;
 	size_t n = 0;
 
 	for (size_t i = 0; !failed && i < s->tallies.n; i++) {
@@ -608,7 +611,8 @@ static enum dwell_exit query__snapshot(struct session *s, const void *data, stru
 			continue;
 		row = query__row(s, options, t, &by_key, &rows[n]);
 		sum = shared__at(&run->sums, tallies__index(&s->config, s->reported, t->slot));
-		failed = !row || !sum;
+		failed = !row || !sum ||
+			 !bursts__source(s, &sources, t->key.row, t->key.aux, sum->many);
 		if (failed)
 			break;
 		n += row == &rows[n];
@@ -616,10 +620,12 @@ static enum dwell_exit query__snapshot(struct session *s, const void *data, stru
 		memset(sum, 0, sizeof(*sum));
 	}
 	HASH_CLEAR(hh, by_key);
-	if (failed || query__finish(s, rows, n))
-		return failed ? query__no_memory() : EXIT_FAIL;
-	if (query__tables(s, txns, sessions, report))
-		return EXIT_FAIL;
+	status = failed ? query__no_memory() : query__finish(s, rows, n);
+	if (!status)
+		status = query__tables(s, sources, txns, sessions, report);
+	HASH_CLEAR(hh, sources);
+	if (status)
+		return status;
 	/* The sessions' clocks stand between their statements: theirs is no time of anything. */
 	report->whole = "in statements";
 	report->wall_ns = 0;
