@@ -100,6 +100,8 @@ rows_add_up() { # file
 }
 
 @test "reads from the cache and from the disk are told apart" {
+	local before after
+
 	mount_ext4
 	dd if=/dev/zero of="$MOUNT/data" bs=64k count=64 status=none
 	remount_ext4
@@ -110,9 +112,13 @@ rows_add_up() { # file
 		between("misses"; .misses; 50; 64),
 		expect(.miss.p50_ns > .hit.p50_ns; "misses are faster: \(.miss), \(.hit)")' --arg path "$MOUNT/data"
 	cat "$MOUNT/data" >/dev/null
+	read -r before _ <"/sys/block/${LOOP#/dev/}/stat"
 	dwell file --json -o "$T/out" -- dd if="$MOUNT/data" of=/dev/null bs=64k status=none
+	read -r after _ <"/sys/block/${LOOP#/dev/}/stat"
+	# a kernel may have reclaimed what nobody had asked for just now: then the device was read
 	check "$T/out" '.rows[] | select(.op == "read" and .path == $path) |
-		expect(.count == 65 and .misses == 0 and .hit.count == 65; "cached: \(.)")' --arg path "$MOUNT/data"
+		expect(.count == 65 and .misses <= $read and .hit.count == 65 - .misses; "cached: \(.)")' \
+		--arg path "$MOUNT/data" --argjson read $((after - before))
 }
 
 @test "io_uring: requests, bytes and times are fio's" {

@@ -17,3 +17,8 @@ die() {
 libraries() { # tree
 	echo "$1/usr/lib/x86_64-linux-gnu:$1/lib/x86_64-linux-gnu"
 }
+
+# Dies where a guest has a disk of its own instead of this directory.
+need_shared() {
+	[[ $PWD/ != /var/tmp/* ]] || die "guests do not see /var/tmp: run this from a directory elsewhere"
+}
