@@ -68,6 +68,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 INCLUDES := -Iuser -Iinclude -I$(B)/gen -I$(B)/skel $(LIB_CFLAGS)
 # C11 with GNU extensions for every program that runs in user space.
 USER_FLAGS := -std=gnu11 -D_GNU_SOURCE $(WARN) -ffunction-sections -fdata-sections $(INCLUDES) -MMD -MP
+# What has to be fast runs in the kernel: dwell itself is packed densely.
+DENSE := -falign-functions=1 -falign-jumps=1 -falign-loops=1
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_CFLAGS := -O1 -g $(SANITIZE)
 WORKLOAD_CFLAGS := -O2 -g -fno-omit-frame-pointer -pthread
@@ -121,7 +123,7 @@ $(B)/dwell.static: $(TOOL_OBJ) $(B)/libdwell.a
 
 $(B)/user/%.o: user/%.c | $(B)/.checked
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(DENSE) $(USER_FLAGS) -c -o $@ $<
 
 $(B)/san/user/%.o: user/%.c | $(B)/.checked
 	$(call say,CC-SAN,$<)

@@ -57,37 +57,19 @@ bool bursts__agree(const struct query_burst *b, uint64_t calls)
 	return (double)b->fit >= FIT_MIN * bursts;
 }
 
-bool bursts__source(struct session *s, struct burst_source **sources, uint64_t fingerprint,
-		    uint32_t db, uint64_t calls)
-{
-	const struct burst_source_key key = {fingerprint, db & QUERY_DB};
-	struct burst_source *source = NULL;
-
-	if (!calls)
-		return true;
-	HASH_FIND(hh, *sources, &key, sizeof(key), source);
-	if (!source) {
-		source = arena__alloc(&s->arena, sizeof(*source));
-		if (!source)
-			return false;
-		source->key = key;
-		HASH_ADD(hh, *sources, key, sizeof(source->key), source);
-	}
-	source->calls += calls;
-	return true;
-}
-
 /* Those that were too short for --min are not known of. */
-static uint64_t bursts__calls(const struct session *s, const struct burst_source *sources,
+static uint64_t bursts__calls(const struct session *s, const struct burst_sources *sources,
 			      const struct query_burst_key *of)
 {
-	const struct burst_source_key key = {of->source, of->db};
-	const struct burst_source *source = NULL;
+	uint64_t calls = 0;
 
 	if (s->config.min_ns)
 		return TABLE_UNKNOWN;
-	HASH_FIND(hh, sources, &key, sizeof(key), source);
-	return source ? source->calls : 0;
+	for (size_t i = 0; i < sources->n; i++) {
+		if (sources->items[i].fingerprint == of->source && sources->items[i].db == of->db)
+			calls += sources->items[i].calls;
+	}
+	return calls;
 }
 
 static bool bursts__wanted(const void *key, uint32_t bank)
@@ -102,7 +84,7 @@ static int bursts__compare(const void *a, const void *b)
 	return (x->bill_ns < y->bill_ns) - (x->bill_ns > y->bill_ns);
 }
 
-enum dwell_exit bursts__read(struct session *s, const struct burst_source *sources,
+enum dwell_exit bursts__read(struct session *s, const struct burst_sources *sources,
 			     struct table_list *rows)
 {
 	struct statements_map map;

@@ -3,19 +3,17 @@
 #ifndef DWELL_BURSTS_H
 #define DWELL_BURSTS_H
 
-#include <uthash.h>
-
 #include "core/session.h"
 #include "query.h"
 
-/* How often a statement that may be a source gave QUERY_BURST_MIN rows or more. */
-struct burst_source {
-	struct burst_source_key {
+/* How often a statement that may be a source gave QUERY_BURST_MIN rows or more: in any order. */
+struct burst_sources {
+	struct burst_source {
 		uint64_t fingerprint;
-		uint64_t db; /* enum query_db */
-	} key;
-	uint64_t calls;
-	UT_hash_handle hh;
+		uint64_t calls;
+		uint32_t db; /* enum query_db */
+	} * items;
+	size_t n;
 };
 
 struct burst_row {
@@ -43,15 +41,8 @@ extern const struct column burst_columns[];
  */
 bool bursts__agree(const struct query_burst *b, uint64_t calls);
 
-/*
- * Adds @calls of what may be a source to *@sources, which lies in the arena: HASH_CLEAR() ends it.
- * False without memory.
- */
-bool bursts__source(struct session *s, struct burst_source **sources, uint64_t fingerprint,
-		    uint32_t db, uint64_t calls);
-
 /* Those of the reported epoch, the longest bill first. */
-enum dwell_exit bursts__read(struct session *s, const struct burst_source *sources,
+enum dwell_exit bursts__read(struct session *s, const struct burst_sources *sources,
 			     struct table_list *rows);
 
 #endif

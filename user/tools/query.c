@@ -534,7 +534,7 @@ static enum dwell_exit query__exemplars(struct session *s, struct table_list *ro
 	return status;
 }
 
-static enum dwell_exit query__tables(struct session *s, const struct burst_source *sources,
+static enum dwell_exit query__tables(struct session *s, const struct burst_sources *sources,
 				     struct txn_row *txns, struct dbsessions_row *sessions,
 				     struct report *report)
 {
@@ -594,12 +594,13 @@ static enum dwell_exit query__snapshot(struct session *s, const void *data, stru
 	struct query_row *rows = arena__array(&s->arena, s->tallies.n + 1, sizeof(*rows));
 	struct dbsessions_row *sessions = arena__alloc(&s->arena, sizeof(*sessions));
 	struct txn_row *txns = arena__alloc(&s->arena, sizeof(*txns));
-	struct burst_source *sources = NULL;
 	struct query_row *by_key = NULL;
 	const struct query_options *options = data;
 	struct query_run *run = s->state;
-	bool failed = !rows || !sessions || !txns || dbsessions__new(s, txns, sessions);
-	enum dwell_exit status;
+	struct burst_sources sources = {
+		.items = arena__array(&s->arena, s->tallies.n + 1, sizeof(*sources.items))};
+	bool failed =
+		!rows || !sessions || !txns || !sources.items || dbsessions__new(s, txns, sessions);
 	size_t n = 0;
 
 	for (size_t i = 0; !failed && i < s->tallies.n; i++) {
@@ -611,21 +612,21 @@ static enum dwell_exit query__snapshot(struct session *s, const void *data, stru
 			continue;
 		row = query__row(s, options, t, &by_key, &rows[n]);
 		sum = shared__at(&run->sums, tallies__index(&s->config, s->reported, t->slot));
-		failed = !row || !sum ||
-			 !bursts__source(s, &sources, t->key.row, t->key.aux, sum->many);
+		failed = !row || !sum;
 		if (failed)
 			break;
+		if (sum->many)
+			sources.items[sources.n++] =
+				(struct burst_source){t->key.row, sum->many, t->key.aux & QUERY_DB};
 		n += row == &rows[n];
 		query__add(row, t, sum);
 		memset(sum, 0, sizeof(*sum));
 	}
 	HASH_CLEAR(hh, by_key);
-	status = failed ? query__no_memory() : query__finish(s, rows, n);
-	if (!status)
-		status = query__tables(s, sources, txns, sessions, report);
-	HASH_CLEAR(hh, sources);
-	if (status)
-		return status;
+	if (failed || query__finish(s, rows, n))
+		return failed ? query__no_memory() : EXIT_FAIL;
+	if (query__tables(s, &sources, txns, sessions, report))
+		return EXIT_FAIL;
 	/* The sessions' clocks stand between their statements: theirs is no time of anything. */
 	report->whole = "in statements";
 	report->wall_ns = 0;
