@@ -6,13 +6,16 @@
 #include "core/session.h"
 #include "query.h"
 
-/* How often a statement that may be a source gave QUERY_BURST_MIN rows or more: in any order. */
+/* How often a statement that may be a source gave QUERY_BURST_MIN rows or more. */
+struct burst_source {
+	uint64_t fingerprint;
+	uint64_t calls;
+	uint32_t db; /* enum query_db */
+};
+
+/* In any order; a fingerprint may come several times. */
 struct burst_sources {
-	struct burst_source {
-		uint64_t fingerprint;
-		uint64_t calls;
-		uint32_t db; /* enum query_db */
-	} * items;
+	struct burst_source *items;
 	size_t n;
 };
 
