@@ -459,7 +459,7 @@ sched_pipe() {
 }
 
 # Both ends where the scheduler puts them, as the program is used; its own seconds, many times, since one in
-# a few is faster by a fifth, with and without dwell. $LOOPS are up to 0.5 s.
+# a few is faster by a fifth, with and without dwell. $LOOPS are up to 0.3 s.
 free_pipe() {
 	local i
 
@@ -474,7 +474,7 @@ WHY_TRACEPOINTS='sched_switch sched_wakeup task_newtask sched_process_exit conte
 pipe_slows() { # hundredths arguments
 	need perf
 	perf bench sched pipe -l 1 >/dev/null 2>&1 || skip "perf does not run here"
-	LOOPS=$(perf bench -f simple sched pipe -l 4000 | awk '{ n = int(4000 * 0.5 / $1); print (n > 20000 ? 20000 : n) }')
+	LOOPS=$(perf bench -f simple sched pipe -l 4000 | awk '{ n = int(4000 * 0.3 / $1); print (n > 20000 ? 20000 : n) }')
 	note "perf bench sched pipe with empty programs, times: $(slow_down 99 "start_empties $WHY_TRACEPOINTS" stop_empties free_pipe)"
 	slows "perf bench sched pipe" "$1" "$2" free_pipe
 }
