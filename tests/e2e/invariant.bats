@@ -23,7 +23,7 @@ clean_up() {
 #   what lies between, the search for work on other CPUs above all, is run time for dwell and
 #   nobody's for the scheduler. And where a wake-up preempts, the idle thread too, the scheduler
 #   saves itself the look (rq_clock_skip_update()), so that in its books a thread runs from the
-#   wake-up on. Each is 1 µs for a slice or less on one CPU; from another CPU the wake-up has to get
+#   wake-up on. That is 1 or 2 µs for a slice on one CPU; from another CPU the wake-up has to get
 #   there first, which between virtual ones takes some µs.
 measure() { # PID…
 	local stolen

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The slowest statements, and what counts as N+1. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,12 +91,51 @@ static void n_plus_one_or_not(void **state)
 		assert_int_equal(bursts__agree(&cases[i].sum, cases[i].calls), cases[i].is);
 }
 
+/*
+ * A client draws its statements at random: the repeated one comes next with odds @next until the
+ * source comes again. The numbers of @calls of the source, of which each gave @rows.
+ */
+static struct query_burst drawn(double next, double rows, double calls)
+{
+	const double least = QUERY_BURST_MIN, half = fmax(least, floor((rows + 1) / 2));
+	double bursts = calls * pow(next, least);
+
+	return (struct query_burst){
+		.bursts = (uint64_t)bursts,
+		/* as burst__fits() counts: from half of the rows on, up to one more than these */
+		.fit = (int64_t)(calls * (pow(next, half) - pow(next, rows + 2))),
+		.repeats = (uint64_t)(bursts * (least + next / (1 - next))),
+		.source_rows = (uint64_t)(bursts * rows),
+		.rows = (uint64_t)(bursts * (least + next / (1 - next))),
+	};
+}
+
+static void chance_is_no_n_plus_one(void **state)
+{
+	const double calls = 1e6;
+	double most = 0;
+
+	(void)state;
+	for (int rows = QUERY_BURST_MIN; rows <= 1000; rows++) {
+		for (int odds = 1; odds < 1000; odds++) {
+			struct query_burst b = drawn(odds / 1000.0, rows, calls);
+
+			assert_false(bursts__agree(&b, (uint64_t)calls));
+			if ((double)b.bursts >= 0.4 * calls)
+				most = fmax(most, (double)b.fit / (double)b.bursts);
+		}
+	}
+	print_message("# where 0.4 of the calls have a burst, at most %.2f of these fit\n", most);
+	assert_true(most > 0.7 && most < 0.73);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_the_slowest),
 		cmocka_unit_test(epochs_are_apart),
 		cmocka_unit_test(n_plus_one_or_not),
+		cmocka_unit_test(chance_is_no_n_plus_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

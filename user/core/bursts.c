@@ -13,7 +13,7 @@
 /*
  * Bursts that fit, of all; and bursts, of the source's calls. Where each of a program's statements
  * is drawn at random, the lengths are geometric: with rows from 5 to 1000 and any odds it stays
- * under 0.73 in the one where it reaches 0.4 in the other (see burst__fits()).
+ * under 0.73 in the one where it reaches 0.4 in the other (see burst__fits(); test_exemplars.c).
  */
 #define FIT_MIN   0.8
 #define CALLS_MIN 0.4
