@@ -15,10 +15,7 @@
 struct call {
 	struct span span; /* start 0: none is open; kind: the call's number, or SYSCALL_NONE */
 	u32 left;         /* the thread left the CPU: span.ns are set */
-	u32 slot;         /* of the call that ended last, and what was its key */
-	u32 error;
-	u32 nr;
-	u64 row;
+	u32 pad;
 #ifdef CALL_EXTRA
 	CALL_EXTRA
 #endif
@@ -86,7 +83,7 @@ static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
 	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
 	struct tally_states *states;
 
-	tally__add(slot, epoch, span->latency, span->latency);
+	tally__add_own(clock__is_alone(clk), slot, epoch, span->latency, span->latency);
 	if (slot == TALLY_NONE || !epoch || epoch > window.last || likely(!clk->call.left))
 		return;
 	states = bpf_map_lookup_elem(&tally_states, &index);

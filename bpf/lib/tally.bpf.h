@@ -151,6 +151,11 @@ static __always_inline void tally__add_own(bool alone, u32 slot, u32 epoch, u64 
 {
 	tally__add_weighted(slot, epoch, inside, total, alone ? TALLY_ALONE : 1);
 }
+#else
+static __always_inline void tally__add_own(bool alone, u32 slot, u32 epoch, u64 inside, u64 total)
+{
+	tally__add(slot, epoch, inside, total);
+}
 #endif
 
 #endif
