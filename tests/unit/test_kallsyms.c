@@ -18,7 +18,7 @@
 static struct kallsyms *load(const char *path)
 {
 	int err = 1;
-	struct kallsyms *k = kallsyms__load(path, &err);
+	struct kallsyms *k = kallsyms__load(path, false, &err);
 
 	assert_non_null(k);
 	assert_int_equal(err, 0);
@@ -66,6 +66,33 @@ static void test_functions(void **state)
 	kallsyms__free(k);
 }
 
+static void test_variables(void **state)
+{
+	int err;
+	struct kallsyms *k = kallsyms__load(FIXTURES "proc/kallsyms", true, &err);
+	struct kallsyms *functions = load(FIXTURES "proc/kallsyms");
+	uint64_t offset;
+
+	(void)state;
+	assert_non_null(k);
+	assert_string_equal(kallsyms__variable(k, 0xffffffff81400000, &offset), "some_rodata");
+	assert_int_equal(offset, 0);
+	assert_string_equal(kallsyms__variable(k, 0xffffffff81400fff, &offset), "some_rodata");
+	assert_int_equal(offset, 0xfff);
+	assert_string_equal(kallsyms__variable(k, 0xffffffffc0100090, &offset), "nf_data");
+	assert_int_equal(offset, 0x10);
+	/* too far above it; a function; below all of them */
+	assert_null(kallsyms__variable(k, 0xffffffff81401000, &offset));
+	assert_null(kallsyms__variable(k, 0xffffffff81000100, &offset));
+	assert_null(kallsyms__variable(k, 8, &offset));
+	/* Functions are what they are without variables, which nobody has who did not ask. */
+	expect(k, 0xffffffff81500020, "start_kernel", 0x10, NULL);
+	assert_int_equal(kallsyms__count(k), kallsyms__count(functions));
+	assert_null(kallsyms__variable(functions, 0xffffffff81400000, &offset));
+	kallsyms__free(functions);
+	kallsyms__free(k);
+}
+
 static void test_modules(void **state)
 {
 	struct kallsyms *k = load(FIXTURES "proc/kallsyms");
@@ -100,7 +127,7 @@ static void test_restricted(void **state)
 	int err = 0;
 
 	(void)state;
-	assert_null(kallsyms__load(FIXTURES "proc-restricted/kallsyms", &err));
+	assert_null(kallsyms__load(FIXTURES "proc-restricted/kallsyms", true, &err));
 	assert_int_equal(err, -EPERM);
 }
 
@@ -112,7 +139,7 @@ static void expect_refused(const char *text, int expected)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
-	assert_null(kallsyms__load(path, &err));
+	assert_null(kallsyms__load(path, false, &err));
 	assert_int_equal(err, expected);
 	unlink(path);
 }
@@ -122,9 +149,9 @@ static void test_refused(void **state)
 	int err = 0;
 
 	(void)state;
-	assert_null(kallsyms__load(FIXTURES "missing", &err));
+	assert_null(kallsyms__load(FIXTURES "missing", false, &err));
 	assert_int_equal(err, -ENOENT);
-	assert_null(kallsyms__load("/", &err));
+	assert_null(kallsyms__load("/", false, &err));
 	assert_int_equal(err, -EISDIR);
 	expect_refused("", -ENODATA);
 	expect_refused("ffffffff81000000 D data\n", -ENODATA);
@@ -157,7 +184,7 @@ static void test_this_kernel(void **state)
 	FILE *in;
 
 	(void)state;
-	k = kallsyms__load("/proc/kallsyms", &err);
+	k = kallsyms__load("/proc/kallsyms", false, &err);
 	if (!k && (err == -EPERM || err == -ENOENT)) {
 		print_message("# the kernel hides its addresses\n");
 		skip();
@@ -266,10 +293,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_range),        cmocka_unit_test(test_functions),
-		cmocka_unit_test(test_range_stops),  cmocka_unit_test(test_range_module),
-		cmocka_unit_test(test_modules),      cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_restricted),   cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_endless_line), cmocka_unit_test(test_this_kernel),
+		cmocka_unit_test(test_variables),    cmocka_unit_test(test_range_stops),
+		cmocka_unit_test(test_range_module), cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_outside),      cmocka_unit_test(test_restricted),
+		cmocka_unit_test(test_refused),      cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_this_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,6 @@
 #define REFRESH_NS    NSEC_PER_SEC
 #define PROCESSES_MAX 256 /* beyond, those that are gone have no names */
 #define NAME_BYTES    256
-/* Many kernels list functions only: what is this far above a symbol is another thing. */
-#define KERNEL_FAR 4096
 
 struct mapping {
 	uint64_t start, end, offset, inode;
@@ -34,18 +32,9 @@ struct process {
 	size_t n;
 };
 
-/* Of the kernel. */
-struct variable {
-	uint64_t addr;
-	char *name;
-};
-
 struct datasyms {
 	struct process processes[PROCESSES_MAX];
 	size_t n;
-	bool kernel_read;
-	struct variable *kernel; /* ascending */
-	size_t nkernel;
 };
 
 /* ---- mappings ------------------------------------------------------------------------------- */
@@ -141,9 +130,6 @@ void datasyms__free(struct datasyms *d)
 		return;
 	for (size_t i = 0; i < d->n; i++)
 		process__free(&d->processes[i]);
-	for (size_t i = 0; i < d->nkernel; i++)
-		free(d->kernel[i].name);
-	free(d->kernel);
 	free(d);
 }
 
@@ -342,79 +328,4 @@ int datasyms__find(struct datasyms *d, uint32_t tgid, const char *file, const ch
 			err = file__find(tgid, m, name, start, end);
 	}
 	return err;
-}
-
-/* ---- the kernel ----------------------------------------------------------------------------- */
-
-static int kernel__compare(const void *a, const void *b)
-{
-	const struct variable *x = a, *y = b;
-
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
-}
-
-/* "ADDRESS TYPE NAME [MODULE]" of a variable; without memory it stays unknown. */
-static void kernel__add(struct datasyms *d, char *line, size_t *max)
-{
-	char *end;
-	uint64_t addr = strtoull(line, &end, 16);
-	struct variable *grown;
-
-	if (!addr || *end != ' ' || !strchr("bBdDrRV", end[1]) || end[2] != ' ')
-		return;
-	if (d->nkernel == *max) {
-		grown = realloc(d->kernel, (*max ? 2 * *max : 1024) * sizeof(*grown));
-		if (!grown)
-			return;
-		d->kernel = grown;
-		*max = *max ? 2 * *max : 1024;
-	}
-	end[3 + strcspn(end + 3, "\t\n")] = '\0';
-	d->kernel[d->nkernel].addr = addr;
-	d->kernel[d->nkernel].name = strdup(end + 3);
-	if (d->kernel[d->nkernel].name)
-		d->nkernel++;
-}
-
-static void kernel__load(struct datasyms *d)
-{
-	size_t room = 0, max = 0;
-	char *line = NULL;
-	FILE *in;
-
-	d->kernel_read = true;
-	in = fopen("/proc/kallsyms", "re");
-	if (!in)
-		return;
-	while (getline(&line, &room, in) > 0)
-		kernel__add(d, line, &max);
-	free(line);
-	fclose(in);
-	qsort(d->kernel, d->nkernel, sizeof(*d->kernel), kernel__compare);
-}
-
-int datasyms__kernel(struct datasyms *d, uint64_t addr, char *name, size_t size)
-{
-	size_t low = 0, high, len = 0;
-	uint64_t offset;
-
-	if (!d->kernel_read)
-		kernel__load(d);
-	/* The last one at or below the address. */
-	for (high = d->nkernel; low < high;) {
-		size_t mid = low + (high - low) / 2;
-
-		if (d->kernel[mid].addr <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (!low || addr - d->kernel[low - 1].addr >= KERNEL_FAR)
-		return -ENOENT;
-	offset = addr - d->kernel[low - 1].addr;
-	name[0] = '\0';
-	str__append(name, size, &len, "%s", d->kernel[low - 1].name);
-	if (offset)
-		str__append(name, size, &len, "+0x%" PRIx64, offset);
-	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* Variables by their addresses: a process's, from its ELF files; the kernel's, from kallsyms. */
+/* A process's variables by their addresses, from its ELF files; the kernel's: core/kallsyms.h. */
 #ifndef DWELL_DATASYMS_H
 #define DWELL_DATASYMS_H
 
@@ -33,11 +33,5 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
  */
 int datasyms__find(struct datasyms *d, uint32_t tgid, const char *file, const char *name,
 		   uint64_t *start, uint64_t *end);
-
-/*
- * The same of the kernel, as far as it lists its variables (CONFIG_KALLSYMS_ALL) and shows where
- * they are. A CPU's own variables are not found.
- */
-int datasyms__kernel(struct datasyms *d, uint64_t addr, char *name, size_t size);
 
 #endif

@@ -14,8 +14,13 @@
 #define FUNCTION_MAX (1U << 20)
 #define READ_BYTES   (64U << 10)
 
+/* Many kernels list functions only: what is this far above a variable is another thing. */
+#define VARIABLE_MAX 4096
+
 struct kallsyms {
 	struct symtab table;
+	struct symtab variables;
+	bool want_variables;
 	char *names; /* "NAME\0MODULE\0", MODULE empty for the kernel proper */
 	size_t bytes, max;
 	bool seen_address; /* other than 0 */
@@ -111,14 +116,20 @@ static void append(struct kallsyms *k, const char *s, size_t len)
 	k->names[k->bytes++] = '\0';
 }
 
+static bool is_variable(const struct line *l)
+{
+	return memchr("bBdDrRV", l->type, 7);
+}
+
 static int add_line(void *arg, const char *s, const char *end)
 {
 	struct kallsyms *k = arg;
 	struct line l;
 	uint32_t name = k->bytes;
 	int err = parse_line(s, end, &l);
+	bool variable = !err && k->want_variables && l.addr && is_variable(&l);
 
-	if (err || !is_wanted(&l))
+	if (err || !(variable || is_wanted(&l)))
 		return err;
 	k->seen_address |= l.addr != 0;
 	err = reserve(k, l.name_len + l.module_len + 2);
@@ -126,6 +137,8 @@ static int add_line(void *arg, const char *s, const char *end)
 		return err;
 	append(k, l.name, l.name_len);
 	append(k, l.module, l.module_len);
+	if (variable)
+		return symtab__add(&k->variables, l.addr, VARIABLE_MAX, SYM_NO_SIZE, name);
 	return symtab__add(&k->table, l.addr, FUNCTION_MAX, rank_of(l.type), name);
 }
 
@@ -196,10 +209,12 @@ static void give_back(struct kallsyms *k)
 	}
 }
 
-struct kallsyms *kallsyms__load(const char *path, int *err)
+struct kallsyms *kallsyms__load(const char *path, bool variables, int *err)
 {
 	struct kallsyms *k = calloc(1, sizeof(*k));
 
+	if (k)
+		k->want_variables = variables;
 	*err = k ? read_file(path, add_line, k) : -ENOMEM;
 	if (!*err && k->table.n == 0)
 		*err = -ENODATA;
@@ -211,6 +226,7 @@ struct kallsyms *kallsyms__load(const char *path, int *err)
 	}
 	give_back(k);
 	symtab__sort(&k->table);
+	symtab__sort(&k->variables);
 	return k;
 }
 
@@ -220,15 +236,16 @@ static bool is_end_label(const char *name)
 	return strcmp(name, "_etext") == 0 || strcmp(name, "_einittext") == 0;
 }
 
-const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *offset,
-			   const char **module)
+/* The name in @table of what holds @addr, *@offset bytes behind its start; NULL: nothing does. */
+static const char *find_name(const struct kallsyms *k, const struct symtab *table, uint64_t addr,
+			     uint64_t *offset)
 {
 	const struct sym_row *best = NULL;
 	const char *name = NULL;
-	size_t first, n = symtab__find(&k->table, addr, &first);
+	size_t first, n = symtab__find(table, addr, &first);
 
 	for (size_t i = first; n > 0; n--, i++) {
-		const struct sym_row *row = &k->table.rows[i];
+		const struct sym_row *row = &table->rows[i];
 		const char *other = k->names + row->name;
 
 		if (best && !symtab__better(other, row->rank, name, best->rank))
@@ -236,9 +253,23 @@ const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *of
 		best = row;
 		name = other;
 	}
-	if (!best || is_end_label(name))
+	if (best)
+		*offset = addr - best->addr;
+	return name;
+}
+
+const char *kallsyms__variable(const struct kallsyms *k, uint64_t addr, uint64_t *offset)
+{
+	return find_name(k, &k->variables, addr, offset);
+}
+
+const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *offset,
+			   const char **module)
+{
+	const char *name = find_name(k, &k->table, addr, offset);
+
+	if (!name || is_end_label(name))
 		return NULL;
-	*offset = addr - best->addr;
 	*module = name + strlen(name) + 1;
 	if (**module == '\0')
 		*module = NULL;
@@ -349,6 +380,7 @@ void kallsyms__free(struct kallsyms *k)
 	if (!k)
 		return;
 	symtab__free(&k->table);
+	symtab__free(&k->variables);
 	free(k->names);
 	free(k);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* The kernel's functions, from /proc/kallsyms. */
+/* The kernel's functions and variables, from /proc/kallsyms. */
 #ifndef DWELL_KALLSYMS_H
 #define DWELL_KALLSYMS_H
 
@@ -10,11 +10,12 @@
 struct kallsyms;
 
 /*
- * Reads @path ("/proc/kallsyms"; some 30 ms and 3 MB for the 60,000 functions of a stock kernel).
+ * Reads @path ("/proc/kallsyms"; some 30 ms and 3 MB for the 60,000 functions of a stock kernel),
+ * with @variables those, too.
  * NULL with *@err: -EPERM if the kernel hides its addresses (no CAP_SYSLOG, or kptr_restrict),
  * -ENODATA if there are no functions in it, -EINVAL if it isn't of the format, or another -errno.
  */
-struct kallsyms *kallsyms__load(const char *path, int *err);
+struct kallsyms *kallsyms__load(const char *path, bool variables, int *err);
 
 /*
  * The function that holds the kernel address @addr, *@offset bytes behind its start; its kernel
@@ -23,6 +24,12 @@ struct kallsyms *kallsyms__load(const char *path, int *err);
  */
 const char *kallsyms__find(const struct kallsyms *k, uint64_t addr, uint64_t *offset,
 			   const char **module);
+
+/*
+ * The variable that holds the kernel address @addr, *@offset bytes behind its start, as far as the
+ * kernel lists them (CONFIG_KALLSYMS_ALL); NULL if none does. A CPU's own variables are not found.
+ */
+const char *kallsyms__variable(const struct kallsyms *k, uint64_t addr, uint64_t *offset);
 
 /*
  * Where the functions whose names begin with @prefix lie, by the file @path: compiler and linker

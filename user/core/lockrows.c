@@ -273,7 +273,7 @@ static const char *lockrows__kernel_name(struct lockrows *r, const struct lockro
 
 	if (class)
 		return class;
-	if (!datasyms__kernel(r->s->datasyms, key->id, name, sizeof(name)))
+	if (!stacks__kernel_variable(r->s->stacks, key->id, name, sizeof(name)))
 		return arena__printf(&r->s->arena, "%s", name);
 	return lockrows__is_run_queue(r, row, key) ? "run queue" : NULL;
 }

@@ -357,6 +357,8 @@ static enum dwell_exit session__prepare(struct session *s)
 		return err__fail("no memory for symbols");
 	if (s->run.lines)
 		stacks__want_lines(s->stacks);
+	if (s->tool->accepts & NAMES_DATA)
+		stacks__want_variables(s->stacks);
 	return session__unwind(s);
 }
 

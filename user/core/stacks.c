@@ -79,7 +79,7 @@ struct stacks {
 	void *processes;
 	struct kallsyms *kallsyms;
 	int kallsyms_err;
-	bool want_lines;
+	bool want_lines, want_variables;
 	unsigned int held; /* files */
 };
 
@@ -670,7 +670,7 @@ static void load_kallsyms(struct stacks *s)
 	if (s->kallsyms || s->kallsyms_err)
 		return;
 	snprintf(path, sizeof(path), "%s/kallsyms", s->proc);
-	s->kallsyms = kallsyms__load(path, &s->kallsyms_err);
+	s->kallsyms = kallsyms__load(path, s->want_variables, &s->kallsyms_err);
 }
 
 int stacks__kernel(struct stacks *s, const uint64_t *ips, size_t n, struct sym_frame *out)
@@ -687,6 +687,22 @@ int stacks__kernel(struct stacks *s, const uint64_t *ips, size_t n, struct sym_f
 			out[i].offset += ips[i] - addr;
 	}
 	return s->kallsyms_err;
+}
+
+int stacks__kernel_variable(struct stacks *s, uint64_t addr, char *name, size_t size)
+{
+	const char *variable;
+	uint64_t offset;
+	size_t len = 0;
+
+	load_kallsyms(s);
+	variable = s->kallsyms ? kallsyms__variable(s->kallsyms, addr, &offset) : NULL;
+	if (!variable)
+		return -ENOENT;
+	str__append(name, size, &len, "%s", variable);
+	if (offset)
+		str__append(name, size, &len, "+0x%" PRIx64, offset);
+	return 0;
 }
 
 void stacks__print_name(const struct sym_frame *frame, char *buf, size_t size)
@@ -724,6 +740,11 @@ struct stacks *stacks__new(const char *proc)
 void stacks__want_lines(struct stacks *s)
 {
 	s->want_lines = true;
+}
+
+void stacks__want_variables(struct stacks *s)
+{
+	s->want_variables = true;
 }
 
 void stacks__free(struct stacks *s)

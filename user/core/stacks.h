@@ -49,6 +49,8 @@ struct sym_frame {
 struct stacks *stacks__new(const char *proc);
 /* From now on frames have their lines, which are looked for in each module at its first frame. */
 void stacks__want_lines(struct stacks *s);
+/* Before the first kernel stack: stacks__kernel_variable() is going to be asked. */
+void stacks__want_variables(struct stacks *s);
 void stacks__free(struct stacks *s);
 
 /*
@@ -106,6 +108,12 @@ void stacks__user(struct stacks *s, uint32_t tgid, uint32_t layout, const uint64
  * have only their address. That is found out once and stays so.
  */
 int stacks__kernel(struct stacks *s, const uint64_t *ips, size_t n, struct sym_frame *out);
+
+/*
+ * The kernel's variable that holds @addr, as "name" or "name+0x10". 0; -ENOENT if none with a name
+ * does. Needs stacks__want_variables().
+ */
+int stacks__kernel_variable(struct stacks *s, uint64_t addr, char *name, size_t size);
 
 /*
  * The frame's text: "symbol"; without one "[module+0x1234]" ("[vdso+0x1234]"); with nothing known
