@@ -82,7 +82,7 @@ struct clock {
 	u32 spill_slot; /* …and its tally */
 	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
 	u32 emitted;    /* the last epoch that was handed over */
-	u32 pad;
+	u32 queued;     /* it is counted in culprit_awaited */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
 	u64 past[CLOCK_STATES];
 	u64 bank[2 * CLOCK_STATES];

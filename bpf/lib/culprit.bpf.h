@@ -91,6 +91,57 @@ static __always_inline void culprit__ran(struct culprit_log *log, struct task_st
 }
 
 /*
+ * Where one process is watched, runs are remembered only while a thread of it waits for a CPU: all
+ * other switches then cost next to nothing.
+ */
+static __always_inline bool culprit__is_lazy(void)
+{
+	return (config.filter & FILTER_TGID) && !config.follow;
+}
+
+/* Threads that wait for a CPU while runs are not remembered otherwise. */
+__u32 culprit_awaited;
+
+static __always_inline bool culprit__is_idle(void)
+{
+	return culprit__is_lazy() && !*(volatile __u32 *)&culprit_awaited;
+}
+
+/* The thread of @clk waits for a CPU from now on… */
+static __always_inline void culprit__awaits(struct clock *clk)
+{
+	if (!culprit__is_lazy() || clk->queued)
+		return;
+	clk->queued = 1;
+	__sync_fetch_and_add(&culprit_awaited, 1);
+}
+
+/* …and has it, or is gone. */
+static __always_inline void culprit__awaited(struct clock *clk)
+{
+	if (!culprit__is_lazy() || !clk->queued)
+		return;
+	clk->queued = 0;
+	__sync_fetch_and_add(&culprit_awaited, -1);
+}
+
+/*
+ * @task ran here until now. If its run is not remembered, it began while nobody waited, after the
+ * last one that is: since when does not matter, for whoever waits now came later.
+ */
+static __always_inline void culprit__leaves(struct task_struct *task)
+{
+	struct culprit_log *log = culprit__log();
+	struct culprit_run *run;
+
+	if (!culprit__is_lazy() || !log)
+		return;
+	run = &log->run[log->last & (CULPRIT_RUNS - 1)];
+	if (run->tgid != FIELD(task, tgid) || run->leader != (u64)FIELD(task, group_leader))
+		culprit__ran(log, task, run->since + 1);
+}
+
+/*
  * Keeps the command name of @run's process, under the id that its tallies have. If the process is
  * gone, its account has it, or nobody.
  */

@@ -66,6 +66,26 @@ static __always_inline void sched__contended(struct clock *clk, u64 lock)
 }
 #endif
 
+/* Who had the CPU is asked by commands that include culprit.bpf.h: see there. */
+#ifndef DWELL_CULPRIT_BPF_H
+static __always_inline bool culprit__is_idle(void)
+{
+	return true;
+}
+
+static __always_inline void culprit__awaits(struct clock *clk)
+{
+}
+
+static __always_inline void culprit__awaited(struct clock *clk)
+{
+}
+
+static __always_inline void culprit__leaves(struct task_struct *task)
+{
+}
+#endif
+
 static __always_inline void sched__event(enum prog_id prog)
 {
 	struct cpu_stat *stat = cpu_stat__get();
@@ -198,6 +218,7 @@ static __always_inline void sched__leaves(void *ctx, struct clock *clk, struct t
 	struct segment seg;
 
 	clock__notice(clk);
+	culprit__awaited(clk);
 	if (unlikely(clk->state != SCHED_RUNS && clk->state != STATE_NONE))
 		sched__unseen_in(clk, prev, now);
 	watched = !dead && filter__holds(prev);
@@ -213,6 +234,8 @@ static __always_inline void sched__leaves(void *ctx, struct clock *clk, struct t
 	}
 	clock__move(clk, state, now, &seg);
 	if (likely(watched)) {
+		if (!sleeps)
+			culprit__awaits(clk);
 		sched__left(ctx, clk, prev);
 	} else if (dead) {
 		emit__exit(clk, prev);
@@ -249,6 +272,7 @@ static __always_inline void sched__gets(struct clock *clk, struct task_struct *n
 {
 	struct segment seg;
 
+	culprit__awaited(clk);
 	if (unlikely(clk->state != STATE_NONE && (!sched__queued(clk) || sched__ran(clk, next))))
 		sched__unseen(clk);
 	clock__turn(clk, filter__holds(next) ? SCHED_RUNS : STATE_NONE, now, &seg);
@@ -272,18 +296,31 @@ static __always_inline void sched__wakes(struct task_struct *task, struct clock 
 	if (sched__is_awake(clk, task))
 		return;
 	sched__queues(clk, task);
+	culprit__awaits(clk);
 	clock__turn(clk, filter__holds(task) ? STATE_RUNQ : STATE_NONE, bpf_ktime_get_ns(), &seg);
 	sched__woken(clk, &seg);
 }
 
 #ifndef SCHED_OWN_PROGRAMS
+/* One process is watched, and neither is of it: the least that a switch can cost. */
+static __always_inline bool sched__is_others(struct task_struct *prev, struct task_struct *next)
+{
+	return (config.filter & FILTER_TGID) && !config.follow && !filter__maybe(prev) &&
+	       !filter__maybe(next) && culprit__is_idle();
+}
+
 SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	u64 now = bpf_ktime_get_ns();
-	u32 task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+	u32 task_state;
+	u64 now;
 
 	sched__event(PROG_SWITCH);
+	if (sched__is_others(prev, next))
+		return 0;
+	now = bpf_ktime_get_ns();
+	task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+	culprit__leaves(prev);
 	sched__out(ctx, prev, preempt, task_state, now);
 	sched__in(next, now);
 	sched__switched(next, now);
@@ -361,6 +398,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	sched__shares(clk, child);
 	clk->row = emit__row(child);
 	sched__born(clk, child);
+	culprit__awaits(clk);
 	clock__start(clk, filter__holds(child) ? SCHED_BORN : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
 #ifdef DWELL_STACK_BPF_H
@@ -521,6 +559,8 @@ int seed(struct bpf_iter__task *ctx)
 	clk->memo.word = 0;
 	/* Which of the two it was, the clock tells: the verifier then goes through this once. */
 	if (!*(volatile u64 *)&clk->since) {
+		if (state == STATE_RUNQ)
+			culprit__awaits(clk);
 		clock__start(clk, state, slot, bpf_ktime_get_ns());
 	} else if (!*(volatile u32 *)&clk->seq) {
 		clk->slot = slot;

@@ -214,7 +214,7 @@ start_guard() { # command
 	calibrated why --json -d 3 -p "$PID" -o "$T/out"
 	note "calibration, ns: $(jq .work_ns "$T/calibration")"
 	at_most "ns per switch with -p of another" "$(figure "$T/out" on_switch)" \
-		"$(calibrated_limit 70 0.85)"
+		"$(calibrated_limit 50 0.5)"
 }
 
 @test "runq: ns per switch and wake-up under load" {

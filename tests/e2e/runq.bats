@@ -66,6 +66,39 @@ oracle() { # mode
 		--slurpfile threads "$T/dwell.out"
 }
 
+# One process always wants the CPU, another one has it for a moment every 2 ms, and a third one, of which
+# alone dwell is told, mostly gets it right behind that moment.
+behind_a_hog() { # program…
+	local cpu=$(($(nproc --all) - 1)) hog blink
+
+	mkfifo "$T/never"
+	start "$T/hog.out" taskset -c "$cpu" sh -c 'while :; do :; done'
+	hog=$PID
+	# shellcheck disable=SC2016 # the inner shell expands that
+	start "$T/blink.out" taskset -c "$cpu" chrt -f 10 \
+		bash -c 'exec 9<>"$0"; while :; do read -rt 0.002 -u 9; done' "$T/never"
+	blink=$PID
+	start "$T/victim.out" taskset -c "$cpu" nice -n 5 "$@"
+	sleep 0.3
+	dwell runq --json -d $((3 * SLOW)) -p "$PID" -o "$T/runq.json"
+	check "$T/runq.json" '.rows[0] as $row | ([$row.culprits[].total_ns] | total) as $charged |
+		([$row.culprits[] | select(.pid == '"$hog"').total_ns] | total) as $hog |
+		([$row.culprits[] | select(.pid == '"$blink"').total_ns] | total) as $blink |
+		expect($row.count > 100; "\($row.count) waits"),
+		between("charged"; $charged; $row.total_ns * 0.9; $row.total_ns * 1.02),
+		between("of that the hog"; $hog / $charged; 0.85; 1),
+		between("and who has a moment"; $blink / $charged; 0; 0.12)'
+}
+
+@test "-p: who has the CPU while a process wants it all the time" {
+	behind_a_hog sh -c 'while :; do :; done'
+}
+
+@test "-p: who has the CPU when a process wakes up" {
+	# shellcheck disable=SC2016 # the inner shell expands that
+	behind_a_hog bash -c 'exec 9<>"$0"; while :; do read -rt 0.003 -u 9; done' "$T/never"
+}
+
 @test "a crowd: culprits are few for each, add up, and fill no map" {
 	# 40 processes on one CPU: each waits for all the others
 	start "$T/crowd" taskset -c 0 sh -c 'ln -s "$(command -v sh)" "$0/spin"
