@@ -281,11 +281,68 @@ rust() { # LOCK, how it is taken, what comes before
 	check "$T/lock.json" '[.rows[] | select(.kind == "GIL")] | max_by(.total_ns) |
 		([.holders[] | select(.comm == "hog")][0]) as $hog |
 		([.waiter_threads[] | select(.comm != "hog") | .total_ns] | total) as $waited |
-		expect([.holders[].share] | total | . >= 0.9 and . <= 1.01; "holders: \(.holders)"),
-		between("hog"; $hog.total_ns; $waited * 0.5; $waited * 1.05),
+		expect([.holders[].share] | total | . >= 0.94 and . <= 1.01; "holders: \(.holders)"),
+		between("hog"; $hog.total_ns; $waited * 0.9; $waited * 1.03),
 		# a CPU that it waits for is not its sleep
-		expect(($hog.states | .sleep + .runq + (.preempt // 0)) >= ($hog.total_ns - $hog.unknown_ns) * 0.8 and
-			$hog.states.sleep > $hog.states.cpu * 10 and $hog.unknown_ns <= $hog.total_ns * 0.5 and $hog.doing == "clock_nanosleep"; "hog: \($hog)")'
+		expect(($hog.states | .sleep + .runq + (.preempt // 0)) >= ($hog.total_ns - $hog.unknown_ns) * 0.9 and
+			$hog.states.sleep > $hog.states.cpu * 10 and $hog.unknown_ns <= $hog.total_ns * 0.05 and $hog.doing == "clock_nanosleep"; "hog: \($hog)")'
+}
+
+# Each of some threads has the lock for some ms at a time, asleep, computing, or both, and then another
+# one: so all but one wait, and a thread's share is that of its holds. What threads wait for a CPU
+# is no wait for the lock: the bounds are that share of the time wider.
+@test "Python: what two, three and five threads do with the interpreter's lock" {
+	need_natively /usr/bin/python3
+	cat >"$T/program.py" <<-END
+		import ctypes, json, sys, threading, time
+		from functools import partial
+		libc = ctypes.PyDLL(None)
+		KINDS = [("nap", [("sleep", 0.02)]), ("burn", [("cpu", 0.01)]), ("mixed", [("sleep", 0.006), ("cpu", 0.006)]),
+		         ("nap2", [("sleep", 0.003)]), ("burn2", [("cpu", 0.002)])][:int(sys.argv[1])]
+		clock = partial(time.monotonic)
+		begin = time.monotonic()
+		sum(range(3000000))
+		rate = 3000000 / (time.monotonic() - begin)
+		def call(what, s):
+		    return partial(libc.usleep, int(s * 1e6)) if what == "sleep" else partial(sum, range(int(s * rate)))
+		held, queued = {}, []
+		def work(name, parts, until):
+		    libc.prctl(15, name.encode(), 0, 0, 0)
+		    held[name] = {"sleep": 0, "cpu": 0}
+		    do = [f for part in parts for f in (clock, call(*part))] + [clock]
+		    while time.monotonic() < until:
+		        # called from C, these keep the lock
+		        times = list(map(partial.__call__, do))
+		        for i, (what, s) in enumerate(parts):
+		            held[name][what] += times[2 * i + 2] - times[2 * i]
+		    queued.append(int(open("/proc/thread-self/schedstat").read().split()[1]))
+		def run(seconds, kinds):
+		    until = time.monotonic() + seconds
+		    threads = [threading.Thread(target=work, args=(*kind, until)) for kind in kinds]
+		    [t.start() for t in threads]
+		    [t.join() for t in threads]
+		run(0.05, [("early", [("cpu", 0.001)])] * 2)
+		# dwell knows by now whose lock it is
+		time.sleep(0.5)
+		held, queued = {}, []
+		run(2, KINDS)
+		all = sum(sum(h.values()) for h in held.values())
+		print(json.dumps({"held": held, "all": all, "queued": sum(queued) / 1e9 / all / (len(KINDS) - 1)}))
+	END
+	for n in 2 3 5; do
+		contended GIL . 100 /usr/bin/python3 "$T/program.py" "$n"
+		check "$T/lock.json" '$truth[0] as $truth | $truth.queued as $queued |
+			[.rows[] | select(.kind == "GIL")] | max_by(.total_ns) |
+			expect([.holders[].share] | total | . >= 0.97 - $queued and . <= 1.01; "'"$n"', \($queued): \(.holders)"),
+			expect(([.holders[].unknown_ns] | total) <= 0.03 * .total_ns; "unknown, \($queued): \(.holders)"),
+			(.holders[] | select($truth.held[.comm]) | $truth.held[.comm] as $held |
+				between("share of \(.comm) of '"$n"'"; .share; ($held | add) / $truth.all - 0.03 - $queued;
+					($held | add) / $truth.all + 0.03 + $queued),
+				between("sleep of \(.comm) of '"$n"'"; (.states.sleep // 0) / (.total_ns - .unknown_ns);
+					$held.sleep / ($held | add) - 0.05 - $queued;
+					$held.sleep / ($held | add) + 0.05 + $queued))' \
+			--slurpfile truth "$T/out"
+	done
 }
 
 # Threads that compute want the interpreter's lock all the time.
