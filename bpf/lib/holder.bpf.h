@@ -475,7 +475,7 @@ static __noinline void hold__begin(struct lock_log *log, struct lock_hold *hold,
 }
 
 /* The same, but the hold began at hold->since: back to then, as far as its clock has not turned. */
-static __always_inline void hold__begin_late(struct lock_log *log, struct lock_hold *hold, u32 tid,
+static __noinline void hold__begin_late(struct lock_log *log, struct lock_hold *hold, u32 tid,
 					     u64 now)
 {
 	struct holder_scratch *s;
@@ -512,7 +512,7 @@ static __noinline void hold__end(struct lock_hold *hold, u64 now)
 		hold->states |= HOLD_END;
 }
 
-static __always_inline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,
+static __noinline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,
 							bool guessed)
 {
 	struct lock_hold *hold;
@@ -577,7 +577,7 @@ static __always_inline void lock_log__left(struct lock_log *log, u64 now)
 }
 
 /* @by lets go of the lock, and @waiter is woken for it. */
-static __always_inline void lock_log__passes(struct lock_log *log, u32 by, u32 waiter, u64 now)
+static __noinline void lock_log__passes(struct lock_log *log, u32 by, u32 waiter, u64 now)
 {
 	struct lock_hold *hold = lock_log__hold(log, log->at);
 	bool open = hold->since && !hold->until;
