@@ -20,7 +20,8 @@
 #include "state.h"
 #include "lib/hot.bpf.h"
 
-#define LOCK_SEEN 4 /* locks of a thread; a power of two */
+#define LOCK_SEEN  4  /* locks of a thread; a power of two */
+#define PAST_TURNS 32 /* a power of two */
 
 /* Waits of a thread for a lock, or releases of it, up to LOCK_SURE. */
 struct lock_seen {
@@ -60,7 +61,9 @@ struct lock_wait {
 	struct {
 		u64 stack, addr;
 		u32 slot, row_slot;
-	} placed; /* of what stack, word and lock the last wait was, and its row */
+	} placed;             /* of what stack, word and lock the last wait was, and its row */
+	u64 past;             /* of turn[], the next one, 0: they are not kept (lib/past.bpf.h) */
+	u64 turn[PAST_TURNS]; /* its clock's last turns: when, and to what state */
 	struct {
 		u64 lock;
 		u64 since;
@@ -476,7 +479,7 @@ static __noinline void hold__begin(struct lock_log *log, struct lock_hold *hold,
 
 /* The same, but the hold began at hold->since: back to then, as far as its clock has not turned. */
 static __noinline void hold__begin_late(struct lock_log *log, struct lock_hold *hold, u32 tid,
-					     u64 now)
+					u64 now)
 {
 	struct holder_scratch *s;
 	u64 state;
@@ -513,7 +516,7 @@ static __noinline void hold__end(struct lock_hold *hold, u64 now)
 }
 
 static __noinline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,
-							bool guessed)
+						   bool guessed)
 {
 	struct lock_hold *hold;
 

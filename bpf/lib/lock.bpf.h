@@ -14,6 +14,7 @@
 #include "lib/holder.bpf.h"
 #include "lib/cause.bpf.h"
 #include "lib/gil.bpf.h"
+#include "lib/past.bpf.h"
 #include "lib/klock.bpf.h"
 #include "lock.h"
 
@@ -344,7 +345,7 @@ static __always_inline bool lock__is_futex(const struct clock *clk)
  * lock by waits of some ms, one after the other, and who has it is known when he lets it go: what
  * ended before is owed until then. That takes rows that are locks.
  */
-static __always_inline bool lock__is_runtime(const struct clock *clk)
+static __always_inline bool lock__is_runtime(struct clock *clk)
 {
 	struct lock_runtime *runtime;
 	u32 tgid = clk->wait.tgid;
@@ -353,6 +354,8 @@ static __always_inline bool lock__is_runtime(const struct clock *clk)
 	    config.lock_by != LOCK_BY_LOCK || clk->state != STATE_SYNC || likely(!window.runtimes))
 		return false;
 	runtime = bpf_map_lookup_elem(&runtimes, &tgid);
+	if (runtime && !runtime->end)
+		past__keep(clk);
 	return runtime && clk->memo.id - runtime->start < runtime->end - runtime->start;
 }
 
@@ -551,7 +554,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock_log__give(log);
 	} else if (released && counts) {
 		compat__comm(waker, s->comm);
-		lock__charge_holder(by, ns, 1, false);
+		lock__charge_holder(by, ns, 1, past__tells(clk, clock__get(waker), since, now));
 	}
 	if (counts)
 		lock__ended(ctx, clk, released ? by : 0, ns);

@@ -121,7 +121,8 @@ rust() { # LOCK, how it is taken, what comes before
 	contended rwlock '^place_order$' 20 "$T/program"
 }
 
-@test "Rust: parking_lot" {
+# Source from stdin, as $T/target/release/orders
+parking_lot() {
 	need_natively cargo
 	[ -d /usr/share/cargo/registry ] || skip "Debian's crates are not installed"
 	mkdir -p "$T/orders/src" "$T/orders/.cargo"
@@ -141,11 +142,55 @@ rust() { # LOCK, how it is taken, what comes before
 		[source.debian]
 		directory = "/usr/share/cargo/registry"
 	END
-	rust Mutex "lock()" "use parking_lot::Mutex;" >"$T/orders/src/main.rs"
+	cat >"$T/orders/src/main.rs"
 	build env -C "$T/orders" CARGO_TARGET_DIR="$T/target" cargo build -q --offline --release
+}
+
+@test "Rust: parking_lot" {
+	parking_lot < <(rust Mutex "lock()" "use parking_lot::Mutex;")
 	# It yields some times before it sleeps, which is no wait: on a busy machine that takes long.
 	contended mutex '^place_order$' 20 "$T/target/release/orders"
 	measured mutex "$(cat "$T/out")"
+}
+
+# Each thread waits for a word of its own: who had the lock is known when he wakes it, and what he
+# did by then must have been kept. One has it for 8 ms asleep, the other one for 5 ms and computes.
+@test "Rust: parking_lot: what the holders did" {
+	parking_lot <<-END
+		use parking_lot::Mutex;
+		use std::{thread, time::Duration, time::Instant};
+		static ORDER_BOOK: Mutex<u64> = Mutex::new(0);
+		fn ms(n: u64) -> Duration { Duration::from_millis(n) }
+		#[no_mangle]
+		#[inline(never)]
+		pub extern "C" fn place_order(sleep: u64, cpu: u64) {
+			let mut orders = ORDER_BOOK.lock();
+			*orders += 1;
+			thread::sleep(ms(sleep));
+			let begin = Instant::now();
+			while begin.elapsed() < ms(cpu) {}
+		}
+		fn main() {
+			let kinds = [("nap", 8, 0), ("burn", 0, 5)];
+			let threads: Vec<_> = kinds.iter().map(|&(name, sleep, cpu)|
+				thread::Builder::new().name(name.into()).spawn(move || {
+					let begin = Instant::now();
+					while begin.elapsed() < ms(3000) {
+						place_order(sleep, cpu);
+						thread::sleep(ms(1));
+					}
+				}).unwrap()).collect();
+			threads.into_iter().for_each(|t| t.join().unwrap());
+		}
+	END
+	contended mutex '^place_order$' 100 "$T/target/release/orders"
+	# the first waits, until dwell knew what they were for, are not known
+	check "$T/lock.json" '[.rows[] | select(.kind == "mutex")] | max_by(.total_ns) |
+		expect([.holders[].share] | total >= 0.95; "holders: \(.holders)"),
+		expect([.holders[] | select(.unknown_ns > 0.15 * .total_ns)] == []; "holders: \(.holders)"),
+		(.holders | map({(.comm): ((.states.sleep // 0) / (.total_ns - .unknown_ns)), ("doing " + .comm): .doing}) | add) as $h |
+		between("sleep of nap"; $h.nap; 0.8; 1), between("sleep of burn"; $h.burn; 0; 0.1),
+		expect($h["doing nap"] == "clock_nanosleep"; "doing: \(.holders)")'
 }
 
 # What the kernel sees are the runtime's own locks, such as a channel's.
@@ -253,8 +298,10 @@ rust() { # LOCK, how it is taken, what comes before
 		-XX:CompileCommand=compileonly,Orders::* -XX:CompileCommand=dontinline,Orders::placeOrder \
 		-cp "$T" Orders
 	rm -f /tmp/perf-"$(jq '.rows[0].pid' "$T/lock.json")".map
-	check "$T/lock.json" '[.rows[] | select(.kind == "monitor")] | max_by(.total_ns) |
-		expect([.holders[].share] | total >= 0.8; "holders: \(.holders)")'
+	check "$T/lock.json" '[.rows[] | select(.kind == "monitor")] | max_by(.total_ns) | . as $all |
+		expect([.holders[].share] | total >= 0.8; "holders: \(.holders)"),
+		# which is how Java sleeps
+		expect([.holders[].states.sync // 0] | total >= 0.4 * ($all.holders | map(.total_ns) | total); "holders: \(.holders)")'
 }
 
 # One thread has the interpreter's lock while it sleeps: the other waits some ms at a time until it is

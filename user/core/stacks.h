@@ -49,6 +49,9 @@ struct sym_frame {
 struct stacks *stacks__new(const char *proc);
 /* From now on frames have their lines, which are looked for in each module at its first frame. */
 void stacks__want_lines(struct stacks *s);
+/* From now on, or not any more: no lines, and no names of code that is made while it runs, whose
+ * map is read once. */
+void stacks__be_brief(struct stacks *s, bool brief);
 void stacks__free(struct stacks *s);
 
 /*
