@@ -76,8 +76,9 @@ static __always_inline bool gil__was_faster(const struct lock_hold *hold, const 
 }
 
 /* The current thread goes to sleep for the lock; @dropped: after it had it. */
-static __noinline struct lock_hold *gil__waits(struct lock_log *log, const struct gil *gil,
-					       const struct lock_wait *w, bool dropped, u64 now)
+static __always_inline struct lock_hold *gil__waits(struct lock_log *log, const struct gil *gil,
+						    const struct lock_wait *w, bool dropped,
+						    u64 now)
 {
 	struct lock_hold *hold = lock_log__hold(log, log->at);
 	bool open = hold->since && !hold->until;

@@ -406,10 +406,6 @@ static __noinline struct lock_hold *lock__begins_runtime(struct lock_log *log, s
 	/* What it owes is divided by what its holder did from here on, if nobody waited before. */
 	if (hold->tid && !(hold->states & HOLD_BEGIN))
 		hold__begin_late(log, hold, hold->tid, now);
-	s->row = clk->row;
-	s->slot = clk->slot;
-	if (lock__runs())
-		lock__charge_owed(w->tgid, w->log);
 	return hold;
 }
 
@@ -432,6 +428,12 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 	hold = runtime ? lock__begins_runtime(log, clk, s, now)
 		       : lock_log__waits(log, w->holder, w->tid, now);
 	lock_log__want(log, hold->tid, now);
+	/* Its frame is beside the ones above, and not on top of them: a kernel has 512 bytes. */
+	if (runtime && lock__runs()) {
+		s->row = clk->row;
+		s->slot = clk->slot;
+		lock__charge_owed(w->tgid, w->log);
+	}
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s) {
