@@ -331,8 +331,8 @@ parking_lot() {
 		expect([.holders[].share] | total | . >= 0.94 and . <= 1.01; "holders: \(.holders)"),
 		between("hog"; $hog.total_ns; $waited * 0.9; $waited * 1.03),
 		# a CPU that it waits for is not its sleep
-		expect(($hog.states | .sleep + .runq + (.preempt // 0)) >= ($hog.total_ns - $hog.unknown_ns) * 0.9 and
-			$hog.states.sleep > $hog.states.cpu * 10 and $hog.unknown_ns <= $hog.total_ns * 0.05 and $hog.doing == "clock_nanosleep"; "hog: \($hog)")'
+		expect(($hog.states | .sleep + .runq + (.preempt // 0)) >= ($hog.total_ns - $hog.unknown_ns) * 0.85 and
+			$hog.states.sleep > $hog.states.cpu * 10 and $hog.unknown_ns <= $hog.total_ns * 0.1 and $hog.doing == "clock_nanosleep"; "hog: \($hog)")'
 }
 
 # Each of some threads has the lock for some ms at a time, asleep, computing, or both, and then another
