@@ -291,6 +291,12 @@ static __always_inline struct holder_scratch *holder__scratch(void)
 	return bpf_map_lookup_elem(&holder_scratches, &zero);
 }
 
+/* The wait that is divided: what only the thread itself needs is not part of it. */
+static __always_inline void holder__note(struct holder_scratch *s, const struct lock_wait *wait)
+{
+	__builtin_memcpy(&s->wait, wait, offsetof(struct lock_wait, snap) + sizeof(wait->snap));
+}
+
 /*
  * The clock of thread @tid at @now into the scratch space of this CPU; 0 if it is not watched or
  * just being turned. A global function of scalars, which the verifier looks at once.

@@ -531,7 +531,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock__slip(clk, clk->state, now);
 		return;
 	}
-	s->wait = clk->wait;
+	holder__note(s, &clk->wait);
 	s->row = clk->row;
 	s->slot = clk->slot;
 	s->runtime = LOCK_RUNTIMES && clk->state == STATE_SYNC;
@@ -575,7 +575,7 @@ static __always_inline bool lock__slipped(struct clock *clk, const struct segmen
 		return false;
 	clk->wait.open = 0;
 	lock__slip(clk, seg->state, clk->since);
-	s->wait = clk->wait;
+	holder__note(s, &clk->wait);
 	return lock__runs() && seg->total >= config.min_ns;
 }
 
