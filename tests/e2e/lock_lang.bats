@@ -313,7 +313,7 @@ parking_lot() {
 		libc = ctypes.PyDLL(None)
 		def hog():
 		    libc.prctl(15, b"hog", 0, 0, 0)
-		    for i in range(40):
+		    for i in range(100):
 		        libc.usleep(22000)
 		        time.sleep(0.001)
 		def compute():
