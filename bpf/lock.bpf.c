@@ -105,6 +105,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 	u32 weight;
 
 	w->addr = 0;
+	past__turned(clk);
 	compat__comm(task, w->comm);
 	holder__blocks(clk);
 	if (!lock__takes(clk))
@@ -161,6 +162,7 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 {
 	if (lock__slipped(clk, seg) && config.lock_by != LOCK_BY_HOLDER)
 		lock__charge(seg->slot, seg->total);
+	past__turned(clk);
 	/* It likely has the lock from now on, and waits for it again. Kernel locks are many. */
 	if (clk->wait.addr && seg->state != STATE_KLOCK)
 		clk->wait.hot_until = clk->since + HOLDER_LINGER_NS;
@@ -171,6 +173,7 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 
 static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
 {
+	past__turned(clk);
 	/* A wake-up that was not seen: the wait ends here. */
 	if (clk->wait.addr)
 		sched__woken(clk, seg);

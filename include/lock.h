@@ -14,7 +14,7 @@
 
 /*
  * Map `runtimes`, by process: the data of a runtime (CPython's) whose condition variables are its
- * locks, from `start` on and before `end`.
+ * locks, from `start` on and before `end`; or 0 and 0: it has locks that only stacks tell.
  */
 struct lock_runtime {
 	__u64 start;

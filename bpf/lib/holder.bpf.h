@@ -20,7 +20,8 @@
 #include "state.h"
 #include "lib/hot.bpf.h"
 
-#define LOCK_SEEN 4 /* locks of a thread; a power of two */
+#define LOCK_SEEN  4  /* locks of a thread; a power of two */
+#define PAST_TURNS 32 /* a power of two */
 
 /* Waits of a thread for a lock, or releases of it, up to LOCK_SURE. */
 struct lock_seen {
@@ -39,12 +40,12 @@ struct lock_wait {
 	u32 tid;     /* …in the initial one */
 	u32 holder;  /* the lock's when the wait began, 0: not known */
 	u32 slot;    /* of the lock's tally */
-	u32 log;     /* 1: the lock keeps its holds */
+	u64 log;     /* the word that the lock's holds are kept by, 0: it keeps none */
 	u32 open;    /* 1: nobody was seen to wake it yet */
 	u32 spins;   /* of spin[] */
 	u32 snap_of; /* thread that snap[] is of, 0: none */
 	u32 tgid;
-	u32 pad;
+	u64 gil_self;        /* what CPython's lock calls it, 0: not known (gil.bpf.h) */
 	u64 snap_open;       /* as lock_hold.begin_open, of snap[] */
 	u64 hot_until;       /* ns: its clock turns at least until then */
 	u32 cold;            /* 1: its clock stands, since nobody needs it (lib/lazy.bpf.h) */
@@ -60,7 +61,9 @@ struct lock_wait {
 	struct {
 		u64 stack, addr;
 		u32 slot, row_slot;
-	} placed; /* of what stack, word and lock the last wait was, and its row */
+	} placed;             /* of what stack, word and lock the last wait was, and its row */
+	u64 past;             /* of turn[], the next one, 0: they are not kept (lib/past.bpf.h) */
+	u64 turn[PAST_TURNS]; /* its clock's last turns: when, and to what state */
 	struct {
 		u64 lock;
 		u64 since;
@@ -86,8 +89,8 @@ struct lock_wait {
 /* ---- threads by their numbers ---- */
 
 struct thread_id {
-	u64 ns; /* PID namespace; 0: the initial one */
-	u32 tid;
+	u64 ns;  /* PID namespace; 0: the initial one; or lock_wait.gil_self… */
+	u32 tid; /* …and then its process */
 	u32 pad;
 };
 
@@ -134,6 +137,15 @@ static __always_inline void thread_ref__remove(u64 ns, u32 tid)
 	struct thread_id id = {.ns = ns, .tid = tid};
 
 	bpf_map_delete_elem(&thread_refs, &id);
+}
+
+/* What was an alias of thread @tid may be another one's by now. */
+static __always_inline void thread_ref__forget(u64 ns, u32 number, u32 tid)
+{
+	struct thread_ref *ref = ns ? thread_ref__get(ns, number) : NULL;
+
+	if (ref && ref->tid == tid)
+		thread_ref__remove(ns, number);
 }
 
 /* While @task still says what it sleeps in. */
@@ -238,9 +250,18 @@ static __always_inline void holder__died(struct clock *clk)
 #endif
 	if (clk->wait.ns)
 		thread_ref__remove(clk->wait.ns, clk->wait.vtid);
+	thread_ref__forget(clk->wait.gil_self, clk->wait.tgid, clk->wait.tid);
 }
 
 /* ---- reading another thread's clock ---- */
+
+/* Of CPython's lock: struct _gil_runtime_state from this member on. */
+struct gil {
+	u64 last_holder;
+	u32 locked;
+	u32 pad;
+	u64 switches;
+};
 
 struct holder_scratch {
 	struct clock clk;      /* as it was read */
@@ -251,6 +272,7 @@ struct holder_scratch {
 	u64 row;               /* …its clock's row… */
 	u32 slot;              /* …and slot */
 	u32 runtime;           /* 1: for a runtime's lock */
+	struct gil gil;        /* of a runtime's lock; 0: not known */
 	u64 comm[2];           /* of the holder whose part it is, 0: not known */
 	u64 open; /* of clk: ns up to now in a state that its next event tells, not in ns[] */
 };
@@ -267,6 +289,12 @@ static __always_inline struct holder_scratch *holder__scratch(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&holder_scratches, &zero);
+}
+
+/* The wait that is divided: what only the thread itself needs is not part of it. */
+static __always_inline void holder__note(struct holder_scratch *s, const struct lock_wait *wait)
+{
+	__builtin_memcpy(&s->wait, wait, offsetof(struct lock_wait, snap) + sizeof(wait->snap));
 }
 
 /*
@@ -332,7 +360,7 @@ struct lock_hold {
 	u64 comm[2];    /* of the holder, 0: not known */
 	u64 owed; /* ns of waits that ended while it went on, and that nobody is charged with */
 	u32 owed_waits;
-	u32 pad;
+	u32 switches;        /* of CPython's lock when it began (gil.bpf.h) */
 	u32 last[NR_STATES]; /* lock_wait.last of the holder at its end */
 	u64 begin[NR_STATES];
 	u64 end[NR_STATES];
@@ -456,8 +484,8 @@ static __noinline void hold__begin(struct lock_log *log, struct lock_hold *hold,
 }
 
 /* The same, but the hold began at hold->since: back to then, as far as its clock has not turned. */
-static __always_inline void hold__begin_late(struct lock_log *log, struct lock_hold *hold, u32 tid,
-					     u64 now)
+static __noinline void hold__begin_late(struct lock_log *log, struct lock_hold *hold, u32 tid,
+					u64 now)
 {
 	struct holder_scratch *s;
 	u64 state;
@@ -493,8 +521,8 @@ static __noinline void hold__end(struct lock_hold *hold, u64 now)
 		hold->states |= HOLD_END;
 }
 
-static __always_inline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,
-							bool guessed)
+static __noinline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,
+						   bool guessed)
 {
 	struct lock_hold *hold;
 
@@ -557,6 +585,21 @@ static __always_inline void lock_log__left(struct lock_log *log, u64 now)
 		lock_log__want(log, 0, now);
 }
 
+/* @by lets go of the lock, and @waiter is woken for it. */
+static __noinline void lock_log__passes(struct lock_log *log, u32 by, u32 waiter, u64 now)
+{
+	struct lock_hold *hold = lock_log__hold(log, log->at);
+	bool open = hold->since && !hold->until;
+
+	/* It came in between, and nobody saw it until now. */
+	if (open && hold->tid != by)
+		hold__begin_late(log, hold, by, now);
+	if (open)
+		hold__end(hold, now);
+	lock_log__left(log, now);
+	lock_log__push(log, waiter, now, true);
+}
+
 /* @by wakes @waiter, who has waited since @since: it lets go of the lock. */
 static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32 waiter, u64 since,
 					       u64 now)
@@ -571,13 +614,7 @@ static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32
 		lock_log__left(log, now);
 		return;
 	}
-	/* It came in between, and nobody saw it until now. */
-	if (open && hold->tid != by)
-		hold__begin_late(log, hold, by, now);
-	if (open)
-		hold__end(hold, now);
-	lock_log__left(log, now);
-	lock_log__push(log, waiter, now, true);
+	lock_log__passes(log, by, waiter, now);
 }
 
 /* a - b, but not below 0, without a branch: verifiers go through all paths of loops. */

@@ -50,8 +50,8 @@ static __always_inline void lazy__cool(struct clock *clk, u64 now)
 {
 	struct segment seg;
 
-	if (hot__all() || clk->state != STATE_CPU || clk->klock || now < clk->wait.hot_until ||
-	    lazy__wanted(clk))
+	if (hot__all() || clk->state != STATE_CPU || clk->klock || clk->wait.past ||
+	    now < clk->wait.hot_until || lazy__wanted(clk))
 		return;
 	clock__turn(clk, STATE_OTHER, now, &seg);
 	clk->wait.cold = 1;

@@ -13,6 +13,8 @@
 
 #include "lib/holder.bpf.h"
 #include "lib/cause.bpf.h"
+#include "lib/gil.bpf.h"
+#include "lib/past.bpf.h"
 #include "lib/klock.bpf.h"
 #include "lock.h"
 
@@ -48,6 +50,12 @@ struct {
 #define PF_EXITING        0x4
 
 #define OWED_SHIFT 10 /* of a fixed-point factor */
+
+#ifdef HOLDERS_BY_WAIT
+#define LOCK_RUNTIMES false
+#else
+#define LOCK_RUNTIMES true
+#endif
 
 /* ---- parts ---- */
 
@@ -165,6 +173,12 @@ __noinline int lock__charge_holder(u32 tid, u64 ns, u32 waits, u32 states)
 	return 0;
 }
 
+static __always_inline void hold__owe(struct lock_hold *hold, u64 ns)
+{
+	hold->owed += ns;
+	hold->owed_waits++;
+}
+
 /*
  * Hold @at of the lock has the wait in the scratch space from @from to @to. A global function of
  * scalars for the verifier's sake: it would go through all of it for each of the holds.
@@ -175,12 +189,15 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
 	struct holder_scratch *s = holder__scratch();
 	struct lock_hold *hold;
-	bool whole, known = false;
+	bool whole, goes_on, known = false;
 
 	if (!log || !s)
 		return 0;
 	hold = lock_log__hold(log, at);
 	whole = from == hold->since;
+	goes_on = !hold->until;
+	if (goes_on)
+		hold__end(hold, to);
 	s->comm[0] = hold->comm[0];
 	s->comm[1] = hold->comm[1];
 	if ((hold->states & HOLD_END) && whole && (hold->states & HOLD_BEGIN)) {
@@ -192,19 +209,22 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 	}
 	for (int i = 0; i < NR_STATES; i++)
 		s->last[i] = hold->last[i];
-	lock__charge_holder(hold->tid, to - from, 1, known);
+	if (goes_on) {
+		hold->until = 0;
+		hold->states &= ~HOLD_END;
+	}
+	/* What he did in all of the hold tells, which is charged next. */
+	if (!known && s->runtime && (goes_on || at == log->at - 1))
+		hold__owe(hold, to - from);
+	else
+		lock__charge_holder(hold->tid, to - from, 1, known);
 	return 0;
 }
 
-static __always_inline void hold__owe(struct lock_hold *hold, u64 ns)
-{
-	hold->owed += ns;
-	hold->owed_waits++;
-}
-
 /*
- * The lock has just been let go: whoever had it is charged with the waits that ended before, as far
- * as they fell into his time, in the proportions of what he did in all of it. Scalars: see above.
+ * A hold of the lock has just ended: whoever had it is charged with the waits that ended before, as
+ * far as they fell into his time, in the proportions of what he did in all of it. Scalars: see
+ * above.
  */
 __noinline int lock__charge_owed(u64 space, u64 addr)
 {
@@ -259,7 +279,7 @@ __noinline int lock__charge_holds(u64 space, u64 addr, u64 since, u64 now)
 		if (!hold->since)
 			break;
 		end -= hold__minus(end, hold__until(hold));
-		if (from < end && owes && !hold->until)
+		if (from < end && owes && !hold->until && hold->guessed)
 			hold__owe(hold, end - from);
 		else if (from < end && hold->tid)
 			lock__charge_hold(space, addr, at, from, end);
@@ -268,6 +288,12 @@ __noinline int lock__charge_holds(u64 space, u64 addr, u64 since, u64 now)
 		end = from;
 	}
 	return 0;
+}
+
+/* Are waits that end now told of? */
+static __always_inline bool lock__runs(void)
+{
+	return window.epoch && window.epoch <= window.last;
 }
 
 /* ---- a wait begins ---- */
@@ -319,15 +345,17 @@ static __always_inline bool lock__is_futex(const struct clock *clk)
  * lock by waits of some ms, one after the other, and who has it is known when he lets it go: what
  * ended before is owed until then. That takes rows that are locks.
  */
-static __always_inline bool lock__is_runtime(const struct clock *clk)
+static __always_inline bool lock__is_runtime(struct clock *clk)
 {
 	struct lock_runtime *runtime;
 	u32 tgid = clk->wait.tgid;
 
-	if (!(config.lock_what & LOCK_BY_STACK) || config.lock_by != LOCK_BY_LOCK ||
-	    clk->state != STATE_SYNC || likely(!window.runtimes))
+	if (!LOCK_RUNTIMES || !(config.lock_what & LOCK_BY_STACK) ||
+	    config.lock_by != LOCK_BY_LOCK || clk->state != STATE_SYNC || likely(!window.runtimes))
 		return false;
 	runtime = bpf_map_lookup_elem(&runtimes, &tgid);
+	if (runtime && !runtime->end)
+		past__keep(clk);
 	return runtime && clk->memo.id - runtime->start < runtime->end - runtime->start;
 }
 
@@ -335,20 +363,16 @@ static __always_inline bool lock__is_runtime(const struct clock *clk)
  * The word that the lock's holds are kept by: glibc's condition variables (nptl: __g_signals) have
  * two, one behind the other, that are waited for in turns.
  */
-static __always_inline u64 lock__log_addr_in(const struct clock *clk, u32 state)
+static __always_inline u64 lock__log_addr(const struct clock *clk)
 {
-	return state == STATE_SYNC ? clk->wait.addr & ~7ULL : clk->wait.addr;
+	return clk->state == STATE_SYNC ? gil__word(&clk->memo, clk->wait.addr & ~7ULL)
+					: clk->wait.addr;
 }
 
 /* Kernel locks are everybody's; addresses of user space mean something in one process. */
 static __always_inline u64 lock__space_in(const struct clock *clk, u32 state)
 {
 	return state == STATE_KLOCK ? 0 : clk->wait.tgid;
-}
-
-static __always_inline u64 lock__log_addr(const struct clock *clk)
-{
-	return lock__log_addr_in(clk, clk->state);
 }
 
 static __always_inline u64 lock__space(const struct clock *clk)
@@ -370,26 +394,46 @@ static __always_inline void lock__begins(struct clock *clk, u64 stack, u32 weigh
 	w->weight = weight;
 }
 
+/* The same of a runtime's lock, whose log the caller has. */
+static __noinline struct lock_hold *lock__begins_runtime(struct lock_log *log, struct clock *clk,
+							 struct holder_scratch *s, u64 now)
+{
+	struct lock_wait *w = &clk->wait;
+	struct lock_hold *hold;
+
+	w->holder = gil__owner(clk, s, w->log);
+	hold = gil__waits(log, &s->gil, w, gil__is_dropped(&clk->memo), now);
+	/* What it owes is divided by what its holder did from here on, if nobody waited before. */
+	if (hold->tid && !(hold->states & HOLD_BEGIN))
+		hold__begin_late(log, hold, hold->tid, now);
+	return hold;
+}
+
 static __noinline void lock__find_holder(struct clock *clk, struct task_struct *task, u64 now)
 {
+	struct holder_scratch *s = holder__scratch();
+	bool runtime = lock__is_runtime(clk);
 	struct lock_wait *w = &clk->wait;
 	struct lock_log *log;
 	struct lock_hold *hold;
-	struct holder_scratch *s;
 
-	if (clk->state != STATE_KLOCK && !lock__is_runtime(clk) &&
-	    (clk->state != STATE_LOCK || !lock__is_futex(clk)))
+	if (!s || (clk->state != STATE_KLOCK && !runtime &&
+		   (clk->state != STATE_LOCK || !lock__is_futex(clk))))
 		return;
-	w->holder = clk->state == STATE_SYNC ? 0 : lock__owner(clk, task);
+	w->holder = runtime ? 0 : lock__owner(clk, task);
 	log = lock_log__take(lock__space(clk), lock__log_addr(clk), true);
 	if (!log)
 		return;
-	w->log = 1;
-	hold = lock_log__waits(log, w->holder, w->tid, now);
-	/* What it owes is divided by what its holder did from here on, if nobody waited before. */
-	if (clk->state == STATE_SYNC && hold->tid && !(hold->states & HOLD_BEGIN))
-		hold__begin_late(log, hold, hold->tid, now);
+	w->log = lock__log_addr(clk);
+	hold = runtime ? lock__begins_runtime(log, clk, s, now)
+		       : lock_log__waits(log, w->holder, w->tid, now);
 	lock_log__want(log, hold->tid, now);
+	/* Its frame is beside the ones above, and not on top of them: a kernel has 512 bytes. */
+	if (runtime && lock__runs()) {
+		s->row = clk->row;
+		s->slot = clk->slot;
+		lock__charge_owed(w->tgid, w->log);
+	}
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s) {
@@ -432,12 +476,6 @@ static __always_inline bool lock__wakes_futex(struct task_struct *task, const st
 	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
 }
 
-/* Are waits that end now told of? */
-static __always_inline bool lock__runs(void)
-{
-	return window.epoch && window.epoch <= window.last;
-}
-
 /* The lock has a waiter less. A global function of scalars: it is called from many places. */
 __noinline int lock__leave(u64 space, u64 addr, u64 now)
 {
@@ -454,7 +492,25 @@ __noinline int lock__leave(u64 space, u64 addr, u64 now)
 static __always_inline void lock__slip(struct clock *clk, u32 state, u64 now)
 {
 	if (clk->wait.log)
-		lock__leave(lock__space_in(clk, state), lock__log_addr_in(clk, state), now);
+		lock__leave(lock__space_in(clk, state), clk->wait.log, now);
+}
+
+/* The wait of @clk for a runtime's lock, whose log the caller has, ends by current thread @by… */
+static __noinline void lock__ends_runtime(struct lock_log *log, struct clock *clk,
+					  struct holder_scratch *s, u32 by, u64 now)
+{
+	struct clock *own = by ? clock__get(compat__current()) : NULL;
+
+	if (!by) {
+		lock_log__left(log, now); /* …or by its time-out */
+		return;
+	}
+	if (gil__read(s, clk->wait.log) && own)
+		gil__is(own, s->gil.last_holder);
+	if (gil__is_dropped(&clk->memo))
+		gil__taken(log, by, now);
+	else
+		gil__released(log, &s->gil, by, clk->wait.tid, now);
 }
 
 /* The thread of @clk is woken by @waker, the current thread. */
@@ -475,30 +531,32 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock__slip(clk, clk->state, now);
 		return;
 	}
-	s->wait = clk->wait;
+	holder__note(s, &clk->wait);
 	s->row = clk->row;
 	s->slot = clk->slot;
-	s->runtime = clk->state == STATE_SYNC;
+	s->runtime = LOCK_RUNTIMES && clk->state == STATE_SYNC;
 	/* A time-out or a signal wakes too, in whatever context. */
 	released = by && by != clk->wait.tid &&
 		   (!lock__is_futex(clk) || lock__wakes_futex(waker, clk));
 	if (released && clk->state != STATE_KLOCK)
 		holder__lets_go(waker, now);
 	if (clk->wait.log)
-		log = lock_log__take(lock__space(clk), lock__log_addr(clk), false);
+		log = lock_log__take(lock__space(clk), clk->wait.log, false);
 	if (log) {
-		if (released)
+		if (LOCK_RUNTIMES && s->runtime)
+			lock__ends_runtime(log, clk, s, released ? by : 0, now);
+		else if (released)
 			lock_log__released(log, by, clk->wait.tid, clk->wait.since, now);
 		else
 			lock_log__left(log, now);
 		if (counts)
-			lock__charge_holds(lock__space(clk), lock__log_addr(clk), since, now);
-		if (released && clk->state == STATE_SYNC)
-			lock__charge_owed(lock__space(clk), lock__log_addr(clk));
+			lock__charge_holds(lock__space(clk), clk->wait.log, since, now);
+		if (LOCK_RUNTIMES && s->runtime)
+			lock__charge_owed(clk->wait.tgid, clk->wait.log);
 		lock_log__give(log);
 	} else if (released && counts) {
 		compat__comm(waker, s->comm);
-		lock__charge_holder(by, ns, 1, false);
+		lock__charge_holder(by, ns, 1, past__tells(clk, clock__get(waker), since, now));
 	}
 	if (counts)
 		lock__ended(ctx, clk, released ? by : 0, ns);
@@ -517,7 +575,7 @@ static __always_inline bool lock__slipped(struct clock *clk, const struct segmen
 		return false;
 	clk->wait.open = 0;
 	lock__slip(clk, seg->state, clk->since);
-	s->wait = clk->wait;
+	holder__note(s, &clk->wait);
 	return lock__runs() && seg->total >= config.min_ns;
 }
 
@@ -551,11 +609,11 @@ int BPF_PROG(on_waking, struct task_struct *task)
 /* Who has the lock that a thread waits for, now that it may have changed hands. */
 static __always_inline u32 lock__holder_now(struct clock *clk)
 {
-	struct lock_key key = {.space = lock__space(clk), .addr = lock__log_addr(clk)};
-	struct lock_log *log = clk->wait.log ? bpf_map_lookup_elem(&lock_logs, &key) : NULL;
+	struct lock_key key = {.space = lock__space(clk), .addr = clk->wait.log};
+	struct lock_log *log = key.addr ? bpf_map_lookup_elem(&lock_logs, &key) : NULL;
 	struct lock_hold *hold;
 
-	/* Who has a runtime's lock is known when he lets it go, not before. */
+	/* Of a runtime's lock, a hold's thread may be a guess. */
 	if (!log || clk->state == STATE_SYNC)
 		return clk->wait.holder;
 	hold = lock_log__hold(log, log->at);

@@ -111,6 +111,9 @@ postgres_waits() { # script
 		(($all.states.runq + ($all.states.preempt // 0)) / $all.wall_ns) as $queued |
 		within("lwlock, of the time (\($waits[0]), \($all.states), \($all.wall_ns))"; $share;
 			$server - $queued - 0.05; $server + 0.05)' --slurpfile waits "$T/waits"
+	# what those did who woke the waiters is known
+	check "$T/dwell.out" '[.rows[] | select(.kind == "lwlock" and .total_ns > 2e8) | .holders[]] |
+		expect((map(.unknown_ns) | total) <= 0.2 * (map(.total_ns) | total); "holders: \(.)")'
 }
 
 @test "PostgreSQL, a hot row: its lightweight locks are those that the server reports" {

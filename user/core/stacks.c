@@ -79,7 +79,7 @@ struct stacks {
 	void *processes;
 	struct kallsyms *kallsyms;
 	int kallsyms_err;
-	bool want_lines, want_variables;
+	bool want_lines, want_variables, brief;
 	unsigned int held; /* files */
 };
 
@@ -581,7 +581,7 @@ static const char *find_jit(const struct stacks *s, struct process *p, uint64_t 
 {
 	const char *name = p->jit ? perfmap__find(p->jit, addr, start) : NULL;
 
-	if (name || (p->jit_ns && time__now() - p->jit_ns < REFRESH_NS))
+	if (name || s->brief || (p->jit_ns && time__now() - p->jit_ns < REFRESH_NS))
 		return name;
 	/* Names that were given out live in the one that was read: it stays. */
 	if (p->jit)
@@ -625,7 +625,7 @@ static void fill_user(struct stacks *s, struct process *p, uint32_t layout, uint
 	out->symbol = sym__find(sym, vaddr, &start);
 	if (out->symbol)
 		out->offset = out->module_offset - start;
-	if (s->want_lines)
+	if (s->want_lines && !s->brief)
 		fill_lines(s, p, r, vaddr, out);
 }
 
@@ -735,6 +735,11 @@ struct stacks *stacks__new(const char *proc)
 		return NULL;
 	}
 	return s;
+}
+
+void stacks__be_brief(struct stacks *s, bool brief)
+{
+	s->brief = brief;
 }
 
 void stacks__want_lines(struct stacks *s)

@@ -51,6 +51,9 @@ struct stacks *stacks__new(const char *proc);
 void stacks__want_lines(struct stacks *s);
 /* Before the first kernel stack: stacks__kernel_variable() is going to be asked. */
 void stacks__want_variables(struct stacks *s);
+/* From now on, or not any more: no lines, and no names of code that is made while it runs, whose
+ * map is read once. */
+void stacks__be_brief(struct stacks *s, bool brief);
 void stacks__free(struct stacks *s);
 
 /*

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* lock: which locks are waited for, who had them, and what he did meanwhile. */
+#include <stdlib.h>
+#include <string.h>
+
 #include <bpf/bpf.h>
 
 #include "base/str.h"
@@ -16,6 +19,7 @@
 
 #define HOLDERS_SHOWN 3 /* in text */
 #define FRAMES_SHOWN  8
+#define JUDGED_NS     (100 * NSEC_PER_MSEC) /* after a process is seen, its stacks are */
 #define DETAILS_SHARE 0.01 /* of the longest row's time: less is in the table only */
 
 struct lock_options {
@@ -244,14 +248,75 @@ static void lock__seen(struct session *s, uint32_t tgid)
 {
 	int fd = object__map_fd(&s->object, "runtimes");
 	struct lock_runtime data;
-	uint64_t start, end;
+	uint64_t start, end, soon = time__now() + JUDGED_NS;
 
+	if (soon < s->next_tick)
+		s->next_tick = soon;
 	if (!bpf_map_lookup_elem(fd, &tgid, &data) ||
 	    datasyms__find(s->datasyms, tgid, "python", "_PyRuntime", &start, &end))
 		return;
 	data = (struct lock_runtime){start, end};
 	if (!bpf_map_update_elem(fd, &tgid, &data, BPF_ANY))
 		s->object.window->runtimes++;
+}
+
+/* Java's own locks are known by names that are read at the end only: all park their threads. */
+static bool lock__may_be(const char *const *names)
+{
+	const char *const *n = names;
+
+	while (n && *n && strcmp(*n, "Parker::park") != 0)
+		n++;
+	return (n && *n) || frames__lock(names);
+}
+
+/*
+ * Process @tgid waits in user stack @stack: if it is for a lock, the kernel side is told to keep
+ * what the threads that are part of such waits did of late.
+ */
+static void lock__judge(struct session *s, uint32_t tgid, uint64_t stack)
+{
+	int fd = object__map_fd(&s->object, "runtimes");
+	struct lock_runtime data;
+	const char **names;
+
+	if (!bpf_map_lookup_elem(fd, &tgid, &data))
+		return;
+	stacks__be_brief(s->stacks, true);
+	names = frames__names(s, 0, stack << 32 | STACK_NONE, NULL);
+	stacks__be_brief(s->stacks, false);
+	data = (struct lock_runtime){0};
+	if (lock__may_be((const char *const *)names) &&
+	    !bpf_map_update_elem(fd, &tgid, &data, BPF_ANY))
+		s->object.window->runtimes++;
+}
+
+/* Each stack once: session.state has a byte for each tally. */
+static void lock__tick(struct session *s, const void *arg)
+{
+	int fd = object__map_fd(&s->object, "tally_slots");
+	const struct lock_options *options = arg;
+	struct tally_key key, *prev = NULL;
+	uint32_t slot;
+	bool *judged;
+
+	if (options->by != LOCK_BY_LOCK)
+		return;
+	judged = s->state = s->state ?: calloc(s->config.slots, 1);
+	while (judged && !bpf_map_get_next_key(fd, prev, &key)) {
+		prev = &key;
+		if (key.kind != CAUSE_NONE || key.state != STATE_SYNC ||
+		    bpf_map_lookup_elem(fd, &key, &slot) || slot >= s->config.slots || judged[slot])
+			continue;
+		judged[slot] = true;
+		lock__judge(s, (uint32_t)(key.row >> 32), key.aux);
+	}
+}
+
+static void lock__detach(struct session *s)
+{
+	free(s->state);
+	s->state = NULL;
 }
 
 /*
@@ -299,6 +364,8 @@ const struct tool tool_lock = {
 	.hist_offset = offsetof(struct lockrow, shown_hist),
 	.configure = lock__configure,
 	.loaded = lock__loaded,
+	.tick = lock__tick,
+	.detach = lock__detach,
 	.seen = lock__seen,
 	.snapshot = lock__snapshot,
 };
