@@ -80,7 +80,7 @@ MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_FLAGS := -target bpf -g -O2 -Wall -Werror -D__TARGET_ARCH_$(ARCH) -Ibpf -Iinclude -Ivmlinux \
              $(LIB_CFLAGS) $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -MMD -MP
 # Under this name clang does not find the sources, whose lines it would put into each object for the
-# verifier's log: an eighth of dwell. With BPF_LINES=1 they are there.
+# verifier's log: a twelfth of dwell. With BPF_LINES=1 they are there.
 ifneq ($(BPF_LINES),1)
 BPF_FLAGS += -fdebug-prefix-map=$(CURDIR)=/dwell
 endif

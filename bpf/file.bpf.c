@@ -56,7 +56,8 @@ static __always_inline void file__left(void *ctx, struct clock *clk)
 {
 	call__left(clk);
 	clk->call.file.in_journal = 0;
-	if (unlikely(clk->call.file.uring.worker) && uring__worker_left(clk, &clk->call.file.uring))
+	if (unlikely(clk->call.file.uring.worker) &&
+	    uring__worker_left(clk, &clk->call.file.uring, clk->call.file.journal_ns))
 		clk->call.file.journal_ns = 0;
 	if (clk->state == STATE_FS && clk->call.span.start && file_config.journal_to)
 		clk->call.file.in_journal = file__in_journal(ctx, &clk->call.file);
@@ -464,30 +465,25 @@ int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
 	return 0;
 }
 
-/*
- * @rec ended in the current thread, whose clock is @clk: NULL if it is not watched. How long the
- * journal was waited for.
- */
-static __always_inline u64 uring__ended(struct clock *clk, struct task_struct *task,
-					struct uring_rec *rec, u64 key, u64 now)
+/* @rec ended in the current thread, whose clock is @clk: NULL if it is not watched. */
+static __always_inline void uring__ended(struct clock *clk, struct task_struct *task,
+					 struct uring_rec *rec, u64 key, u64 now)
 {
 	struct uring_thread *u;
 
 	if (!clk) {
 		uring__unknown(rec, now);
-		return 0;
+		return;
 	}
 	u = &clk->call.file.uring;
 	if (rec->task == compat__number(task)) {
 		uring__submitter(clk, u, rec, key, now);
-		return 0;
-	}
-	if (!u->worker) {
+	} else if (u->worker) {
+		uring__worker_at(clk, u, key, now);
+		uring__worked(clk, rec, clk->call.file.journal_ns, now);
+	} else {
 		uring__unknown(rec, now);
-		return 0;
 	}
-	uring__worker_at(clk, u, key, now);
-	return uring__work(clk, rec, now) ? clk->call.file.journal_ns : 0;
 }
 
 static __always_inline void uring__add_states(u32 slot, u32 epoch, const struct uring_rec *rec)
@@ -514,7 +510,7 @@ static __always_inline s32 uring__result(u64 *ctx)
 }
 
 static __always_inline void uring__count(struct io_kiocb *req, const struct uring_rec *rec, s32 res,
-					 u64 journal_ns, u64 now)
+					 u64 now)
 {
 	u64 latency = clock__span(rec->start, now);
 	u32 epoch = window.epoch, op, slot;
@@ -525,13 +521,13 @@ static __always_inline void uring__count(struct io_kiocb *req, const struct urin
 	slot = uring__slot(req, rec->row, op);
 	tally__add(slot, epoch, latency, latency);
 	uring__add_states(slot, epoch, rec);
-	file__sum(slot, epoch, op, res, journal_ns);
+	file__sum(slot, epoch, op, res, rec->journal_ns);
 }
 
 SEC_TP_OPTIONAL("io_uring_complete")
 int BPF_PROG(on_uring_complete, void *ring, struct io_kiocb *req)
 {
-	u64 key = compat__number(req), now, journal_ns;
+	u64 key = compat__number(req), now;
 	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
 	struct task_struct *task = compat__current();
 	struct clock *clk;
@@ -541,8 +537,8 @@ int BPF_PROG(on_uring_complete, void *ring, struct io_kiocb *req)
 	clk = quiet__clock(task, PROG_CALL_END);
 	now = bpf_ktime_get_ns();
 	if (rec) {
-		journal_ns = uring__ended(clk, task, rec, key, now);
-		uring__count(req, rec, uring__result(ctx), journal_ns, now);
+		uring__ended(clk, task, rec, key, now);
+		uring__count(req, rec, uring__result(ctx), now);
 		bpf_map_delete_elem(&uring_requests, &key);
 	}
 	if (clk && clk->call.file.uring.worker) {

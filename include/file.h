@@ -106,6 +106,7 @@ struct uring_rec {
 	__u64 start;         /* ns */
 	__u64 at;            /* ns: up to here the states are known */
 	__u64 ns[NR_STATES]; /* these: the rest of that time is cpu */
+	__u64 journal_ns;    /* of `fs` */
 	__u64 task;          /* who submitted it: its address */
 	__u64 ring;          /* its ring, if that tells only who waits for it; else 0 */
 	__u64 idle;          /* uring__idle() at `at`, */

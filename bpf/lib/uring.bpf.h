@@ -39,6 +39,14 @@ struct {
 	__type(value, struct uring_rec);
 } uring_requests SEC(".maps");
 
+/* Works that ended, of requests that have not been completed yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, URING_WORKS);
+	__type(key, u64);
+	__type(value, struct uring_work);
+} uring_works SEC(".maps");
+
 /* Adds what the clock has more than in @before to @rec, but for cpu. */
 static __noinline int uring__add(struct uring_rec *rec, struct clock *clk, const u64 *before,
 				 u64 now)
@@ -148,8 +156,7 @@ static __always_inline void uring__under_way(struct clock *clk, struct uring_thr
 	u64 total = clock__span(rec->at, now), device = 0;
 
 	rec->at = now;
-	if (!(rec->flags & (URING_ELSEWHERE | URING_QUEUED)) && rec->batch == u->batch &&
-	    rec->turns == clk->seq)
+	if (!(rec->flags & URING_ELSEWHERE) && rec->batch == u->batch && rec->turns == clk->seq)
 		return; /* all in one go: cpu */
 	if (!rec->flags && rec->batch != u->batch && uring__on_disk(req))
 		device = clock__span(rec->idle, uring__idle(clk, u, rec, now));
@@ -157,17 +164,6 @@ static __always_inline void uring__under_way(struct clock *clk, struct uring_thr
 		device = total;
 	rec->ns[STATE_DISK] += device;
 	rec->ns[STATE_OTHER] += total - device;
-}
-
-/* Up to now: whatever the thread that submitted @rec, the current one, had to do with it. */
-static __noinline int uring__submitter(struct clock *clk, struct uring_thread *u,
-				       struct uring_rec *rec, u64 key, u64 now)
-{
-	if (u->open == key)
-		uring__own(clk, u, rec, now);
-	else
-		uring__under_way(clk, u, rec, (struct io_kiocb *)key, now);
-	return 0;
 }
 
 /* Nothing is known from rec->at to now. */
@@ -203,19 +199,45 @@ static __noinline int uring__restart(struct clock *clk, u64 start, u64 now)
 	return 0;
 }
 
+/* What the worker, the current thread, did for the request that it has had. */
+static __always_inline void uring__account(struct clock *clk, struct uring_work *work, u64 until,
+					   u64 now)
+{
+	work->from = clk->call.span.start;
+	work->until = until;
+	if (!clk->call.left)
+		return;
+#pragma nounroll
+	for (u32 i = 0; i < NR_STATES; i++)
+		work->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
+}
+
+/* Its end was not told: its completion comes from another thread, which will ask. */
+static __noinline int uring__leave(struct clock *clk, u64 key, u64 until, u64 journal_ns)
+{
+	struct uring_work work = {.journal_ns = journal_ns};
+
+	uring__account(clk, &work, until, clk->since);
+	return bpf_map_update_elem(&uring_works, &key, &work, BPF_ANY);
+}
+
 /*
  * A worker, the current thread, leaves its CPU: without a request, or with another than when it
  * left it before, and no hook saw that one end. True if its span begins anew.
  */
-static __noinline int uring__worker_left(struct clock *clk, struct uring_thread *u)
+static __noinline int uring__worker_left(struct clock *clk, struct uring_thread *u, u64 journal_ns)
 {
 	struct task_struct *task = compat__current();
-	u64 work = (u64)worker__request(task), before = u->work;
+	u64 work = (u64)worker__request(task), before = u->work, from = clk->since;
 
 	u->work = work;
 	if (work && (!before || work == before))
 		return 0;
-	uring__restart(clk, work ? clk->since - compat__run_ns(task) : clk->since, clk->since);
+	if (work)
+		from -= compat__run_ns(task);
+	if (before)
+		uring__leave(clk, before, from, journal_ns);
+	uring__restart(clk, from, clk->since);
 	return 1;
 }
 
@@ -227,12 +249,7 @@ static __always_inline void uring__worker_at(struct clock *clk, struct uring_thr
 		uring__restart(clk, now - compat__run_ns(compat__current()), now);
 }
 
-static __always_inline u64 uring__since(struct clock *clk, u32 state, u64 now)
-{
-	return clk->call.left ? clock__read(clk, state, now) - clk->call.span.ns[state] : 0;
-}
-
-/* Takes from *@ns what *@cut has, as far as that goes: how much. */
+/* Takes from *@cut what @ns has, as far as that goes: how much. */
 static __always_inline u64 uring__cut(u64 *cut, u64 ns)
 {
 	u64 less = *cut < ns ? *cut : ns;
@@ -242,36 +259,56 @@ static __always_inline u64 uring__cut(u64 *cut, u64 ns)
 }
 
 /*
- * The worker, the current thread, ended @rec. Without a request it sleeps, in `other`: as long as
- * it did so since the request came, that waited for a thread. If its span began before, it slept
- * until then, or had not got its CPU. False if that cannot be: then it did something else, which no
- * hook saw, and nothing is known.
+ * A worker did @rec. Without a request it sleeps, in `other`: as long as it did so since the
+ * request came, that waited for a thread. If its span began before, it slept until then, or had not
+ * got its CPU. If that cannot be, it did something else, which no hook saw, and nothing is known:
+ * returns the time that is.
  */
-static __always_inline bool uring__work(struct clock *clk, struct uring_rec *rec, u64 now)
+static __noinline u64 uring__add_work(struct uring_rec *rec, const struct uring_work *work)
 {
-	struct span *span = &clk->call.span;
-	u64 total = clock__span(rec->at, now), before = clock__span(span->start, rec->at);
-	u64 slept = uring__since(clk, STATE_OTHER, now), thread, preempt, runq, waits = 0;
+	u64 total = clock__span(rec->at, work->until), before = clock__span(work->from, rec->at);
+	u64 slept = work->ns[STATE_OTHER], thread, preempt, runq, waits = 0;
 
-	thread = clock__span(rec->at, span->start) + slept - uring__cut(&before, slept);
-	preempt = uring__cut(&before, uring__since(clk, STATE_PREEMPT, now));
-	runq = uring__cut(&before, uring__since(clk, STATE_RUNQ, now));
+	thread = clock__span(rec->at, work->from) + slept - uring__cut(&before, slept);
+	preempt = uring__cut(&before, work->ns[STATE_PREEMPT]);
+	runq = uring__cut(&before, work->ns[STATE_RUNQ]);
 #pragma nounroll
-	for (u32 i = 0; i < NR_STATES; i++) {
-		if (i != STATE_CPU && i != STATE_OTHER)
-			waits += uring__since(clk, i, now);
-	}
-	if (waits - preempt - runq + thread > total) {
-		uring__unknown(rec, now);
-		return false;
-	}
-	if (clk->call.left)
-		uring__add(rec, clk, span->ns, now);
-	rec->ns[STATE_OTHER] -= slept;
+	for (u32 i = 0; i < NR_STATES; i++)
+		waits += i == STATE_CPU ? 0 : work->ns[i];
+	if (waits - slept - preempt - runq + thread > total)
+		return 0;
+#pragma nounroll
+	for (u32 i = 0; i < NR_STATES; i++)
+		rec->ns[i] += i == STATE_CPU || i == STATE_OTHER ? 0 : work->ns[i];
 	rec->ns[STATE_PREEMPT] -= preempt;
 	rec->ns[STATE_RUNQ] -= runq;
 	rec->ns[rec->flags & URING_QUEUED ? STATE_SYNC : STATE_OTHER] += thread;
-	return true;
+	rec->journal_ns = work->journal_ns;
+	return total;
+}
+
+/* The worker, the current thread, ends @rec. */
+static __always_inline void uring__worked(struct clock *clk, struct uring_rec *rec, u64 journal_ns,
+					  u64 now)
+{
+	struct uring_work work = {.journal_ns = journal_ns};
+
+	uring__account(clk, &work, now, now);
+	rec->at += uring__add_work(rec, &work);
+	uring__unknown(rec, now);
+}
+
+/* A worker may have done @rec, of which another thread tells the end. */
+static __always_inline void uring__worked_before(struct uring_rec *rec, u64 key, u64 now)
+{
+	const struct uring_work *work = bpf_map_lookup_elem(&uring_works, &key);
+
+	/* An older one is of another request at the same address. */
+	if (work && work->until > rec->at && work->until <= now)
+		rec->at += uring__add_work(rec, work);
+	if (work)
+		bpf_map_delete_elem(&uring_works, &key);
+	uring__unknown(rec, now);
 }
 
 /* The worker, the current thread, has no request from now on. */
@@ -280,6 +317,19 @@ static __always_inline void uring__worker_free(struct clock *clk, struct uring_t
 	u->work = 0;
 	clk->call.left = 0;
 	clk->call.span.start = now;
+}
+
+/* Up to now: whatever the thread that submitted @rec, the current one, had to do with it. */
+static __noinline int uring__submitter(struct clock *clk, struct uring_thread *u,
+				       struct uring_rec *rec, u64 key, u64 now)
+{
+	if (rec->flags & URING_QUEUED)
+		uring__worked_before(rec, key, now);
+	else if (u->open == key)
+		uring__own(clk, u, rec, now);
+	else
+		uring__under_way(clk, u, rec, (struct io_kiocb *)key, now);
+	return 0;
 }
 
 #endif

@@ -6,6 +6,16 @@
 #include "lib/compat.bpf.h"
 #include "state.h"
 
+#define URING_WORKS 1024
+
+/* What a worker did for a request. */
+struct uring_work {
+	u64 from; /* ns: not for another request */
+	u64 until;
+	u64 journal_ns;
+	u64 ns[NR_STATES]; /* of cpu nothing; of `other` how long it slept without a request */
+};
+
 struct uring_thread {
 	u64 open;          /* the request that it submits just now, or 0 */
 	u64 ns[NR_STATES]; /* the clock's readings of all but cpu… */
