@@ -193,7 +193,7 @@ static __always_inline bool file__begin(struct clock *clk, struct task_struct *t
 	}
 	fc->fd = AT_FDCWD;
 	fc->arg = SYSCALL_ARG0(FIELD, regs);
-	return true;
+	return (call & FILE_OP_MASK) != FILE_URING;
 }
 
 SEC_TP("sys_enter")

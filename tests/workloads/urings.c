@@ -11,7 +11,8 @@
  * fsync:  writes a page by itself, and syncs it
  * queue:  four writes at once that reach the device, with one worker thread to do them
  *
- * RING: plain (default), defer (only who waits is told), polled (the kernel's thread submits)
+ * RING: plain (default), defer (only who waits is told), polled (the kernel's thread submits),
+ * registered (known to the kernel by a number that is no descriptor)
  */
 #include <linux/io_uring.h>
 #include <sys/mman.h>
@@ -25,6 +26,8 @@
 
 /* What may be younger than the headers: include/uapi/linux/io_uring.h */
 #define IORING_REGISTER_IOWQ_MAX_WORKERS 19
+#define IORING_REGISTER_RING_FDS         20
+#define IORING_ENTER_REGISTERED_RING     (1U << 4)
 
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER (1U << 12)
@@ -36,6 +39,8 @@
 struct urings {
 	int ring, fd;
 	unsigned int setup;
+	unsigned int enter; /* flags of io_uring_enter(), whose ring is… */
+	int entered;        /* …this */
 	_Atomic uint32_t *sq_tail, *sq_flags, *cq_head, *cq_tail;
 	uint32_t *sq_array, sq_mask, cq_mask;
 	struct io_uring_sqe *sqes;
@@ -65,6 +70,7 @@ static void urings__setup(struct urings *u)
 		workload__skip("io_uring is not available: %s", strerror(errno));
 	sq = urings__map(u, p.sq_off.array + p.sq_entries * sizeof(uint32_t), IORING_OFF_SQ_RING);
 	cq = urings__map(u, p.cq_off.cqes + p.cq_entries * sizeof(*u->cqes), IORING_OFF_CQ_RING);
+	u->entered = u->ring;
 	u->sqes = urings__map(u, p.sq_entries * sizeof(*u->sqes), IORING_OFF_SQES);
 	u->sq_tail = (void *)(sq + p.sq_off.tail);
 	u->sq_flags = (void *)(sq + p.sq_off.flags);
@@ -94,12 +100,12 @@ static void urings__put(struct urings *u, unsigned int op, unsigned int flags, u
 
 static void urings__enter(const struct urings *u, unsigned int submit, unsigned int wait)
 {
-	unsigned int flags = wait ? IORING_ENTER_GETEVENTS : 0;
+	unsigned int flags = u->enter | (wait ? IORING_ENTER_GETEVENTS : 0);
 
 	if (u->setup & IORING_SETUP_SQPOLL)
 		flags |= atomic_load(u->sq_flags) & IORING_SQ_NEED_WAKEUP ? IORING_ENTER_SQ_WAKEUP
 									  : 0;
-	while (syscall(SYS_io_uring_enter, u->ring, submit, wait, flags, NULL, 0) < 0) {
+	while (syscall(SYS_io_uring_enter, u->entered, submit, wait, flags, NULL, 0) < 0) {
 		if (errno != EINTR)
 			workload__die("io_uring_enter: %s", strerror(errno));
 	}
@@ -185,6 +191,16 @@ static void urings__work(struct urings *u, const char *work)
 	}
 }
 
+static void urings__register(struct urings *u)
+{
+	struct io_uring_rsrc_update ring = {.offset = (uint32_t)-1, .data = (uint64_t)u->ring};
+
+	if (syscall(SYS_io_uring_register, u->ring, IORING_REGISTER_RING_FDS, &ring, 1) != 1)
+		workload__skip("a ring cannot be registered: %s", strerror(errno));
+	u->enter = IORING_ENTER_REGISTERED_RING;
+	u->entered = (int)ring.offset;
+}
+
 static unsigned int urings__setup_of(const char *name)
 {
 	if (!strcmp(name, "defer"))
@@ -216,6 +232,8 @@ int main(int argc, char **argv)
 	urings__setup(&u);
 	if (queue)
 		urings__one_worker(&u);
+	if (argc > 4 && !strcmp(argv[4], "registered"))
+		urings__register(&u);
 	urings__work(&u, argv[1]);
 	printf("{\"pid\":%d,", getpid());
 	workload__json_array("samples", u.samples, u.n);

@@ -63,7 +63,7 @@ static void file__prepare(struct bpf_object *obj)
 	struct file_config config = {0};
 
 	syscalls__files(config.call);
-	config.call[__NR_io_uring_enter] = FILE_FD0 << FILE_HOW_SHIFT | FILE_URING;
+	config.call[__NR_io_uring_enter] = FILE_PATH << FILE_HOW_SHIFT | FILE_URING;
 	for (size_t i = 0; i < ARRAY_SIZE(uring_ops); i++)
 		config.uring[uring_ops[i].nr] = uring_ops[i].op;
 	for (unsigned int i = 0; i < NR_FILE_OPS; i++)
