@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* file: operations on files, by system call or io_uring, by file, with their states. */
 #include "lib/fileid_rec.bpf.h"
+#include "lib/uring_rec.bpf.h"
 
 #define JOURNAL_FRAMES 16 /* of the kernel's stack: the journal is some six below the hook */
 
@@ -11,6 +12,7 @@ struct file_call {
 	u32 call;       /* file_config.call */
 	u64 journal_ns; /* of its waits, those for the journal */
 	u64 in_journal; /* the wait that is under way is one */
+	struct uring_thread uring;
 	u64 ip[JOURNAL_FRAMES];
 	struct file_memo memo[FILE_OPS];
 	struct path_text path;
@@ -19,6 +21,7 @@ struct file_call {
 #define CALL_EXTRA struct file_call file;
 #include "lib/call.bpf.h"
 #include "lib/fileid.bpf.h"
+#include "lib/uring.bpf.h"
 
 const volatile struct file_config file_config SEC(".rodata.file");
 
@@ -29,13 +32,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct file_sum);
 } file_sums SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, u64);
-	__type(value, struct uring_rec);
-} uring_requests SEC(".maps");
 
 /* ---- the journal's part --------------------------------------------------------------------- */
 
@@ -60,6 +56,9 @@ static __always_inline void file__left(void *ctx, struct clock *clk)
 {
 	call__left(clk);
 	clk->call.file.in_journal = 0;
+	if (unlikely(clk->call.file.uring.worker) &&
+	    uring__worker_left(clk, &clk->call.file.uring, clk->call.file.journal_ns))
+		clk->call.file.journal_ns = 0;
 	if (clk->state == STATE_FS && clk->call.span.start && file_config.journal_to)
 		clk->call.file.in_journal = file__in_journal(ctx, &clk->call.file);
 }
@@ -68,6 +67,16 @@ static __always_inline void file__woken(struct clock *clk, const struct segment 
 {
 	if (seg->state == STATE_FS && clk->call.file.in_journal)
 		clk->call.file.journal_ns += seg->total;
+}
+
+#define SCHED_LIFE
+static __always_inline void sched__born(struct clock *clk, struct task_struct *task)
+{
+	uring__born(clk, &clk->call.file.uring, task);
+}
+
+static __always_inline void sched__died(struct clock *clk, struct task_struct *task)
+{
 }
 
 #define QUIET_LEFT(ctx, clk)  file__left(ctx, clk)
@@ -184,7 +193,7 @@ static __always_inline bool file__begin(struct clock *clk, struct task_struct *t
 	}
 	fc->fd = AT_FDCWD;
 	fc->arg = SYSCALL_ARG0(FIELD, regs);
-	return true;
+	return (call & FILE_OP_MASK) != FILE_URING;
 }
 
 SEC_TP("sys_enter")
@@ -298,9 +307,16 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	task = compat__current();
 	clk = quiet__clock(task, PROG_CALL_END);
-	if (!clk || !call__end(clk, &span) || span.latency < config.min_ns)
+	if (!clk)
 		return 0;
 	fc = &clk->call.file;
+	if (!call__end(clk, &span)) {
+		if (unlikely(fc->uring.busy | fc->uring.waits))
+			uring__end_batch(clk, &fc->uring, bpf_ktime_get_ns());
+		return 0;
+	}
+	if (span.latency < config.min_ns)
+		return 0;
 	memo = file__memo(fc);
 	if (!file__end_id(fc, memo, task, ret, &file))
 		return 0;
@@ -317,18 +333,52 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 /* ---- io_uring ------------------------------------------------------------------------------- */
 
+static __always_inline u32 uring__op(struct io_kiocb *req)
+{
+	return file_config.uring[BPF_CORE_READ(req, opcode) & (NR_URING_OPS - 1)];
+}
+
+/* What the ring and the queue's entry say about how request @req will be done. */
+static __always_inline void uring__describe(struct uring_rec *rec, struct uring_thread *u,
+					    struct io_kiocb *req)
+{
+	u32 ring = BPF_CORE_READ(req, ctx, flags), flags = BPF_CORE_READ(req, flags);
+
+	if (ring & IORING_SETUP_SQPOLL)
+		rec->flags |= URING_ELSEWHERE;
+	if (ring & IORING_SETUP_IOPOLL)
+		rec->flags |= URING_POLLED;
+	if (ring & IORING_SETUP_DEFER_TASKRUN)
+		rec->ring = (u64)BPF_CORE_READ(req, ctx);
+	if (u->linked || (flags & IOSQE_IO_DRAIN))
+		rec->flags |= URING_BEHIND;
+	u->linked = flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
+}
+
 static __always_inline void uring__submit(struct io_kiocb *req)
 {
-	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
-	u64 key = (u64)req;
-	struct uring_rec rec;
+	struct task_struct *task = compat__current();
+	struct clock *clk = quiet__clock(task, PROG_CALL_BEGIN);
+	u64 key = compat__number(req), now;
+	struct uring_rec rec = {};
+	struct uring_thread *u;
 
 	if (!clk)
 		return;
+	u = &clk->call.file.uring;
+	now = bpf_ktime_get_ns();
+	uring__close(clk, u, now);
+	uring__describe(&rec, u, req);
+	if (!uring__op(req))
+		return;
 	rec.row = clk->row;
-	rec.start = bpf_ktime_get_ns();
+	rec.start = rec.at = now;
+	rec.task = compat__number(task);
+	rec.batch = u->batch;
 	if (bpf_map_update_elem(&uring_requests, &key, &rec, BPF_ANY))
 		loss__count(LOSS_REQUEST);
+	else if (!(rec.flags & URING_ELSEWHERE))
+		uring__open(clk, u, key, now);
 }
 
 SEC_TP_OPTIONAL("io_uring_submit_req")
@@ -370,35 +420,130 @@ static __always_inline u32 uring__slot(struct io_kiocb *req, u64 row, u32 op)
 	return slot;
 }
 
-SEC_TP_OPTIONAL("io_uring_complete")
-int BPF_PROG(on_uring_complete, void *ring, struct io_kiocb *req)
+/* The current thread does no more for @req, which a worker is to do. */
+SEC_TP_OPTIONAL("io_uring_queue_async_work")
+int BPF_PROG(on_uring_queue, struct io_kiocb *req)
 {
-	u64 key = (u64)req, latency;
+	u64 key = compat__number(req), now;
 	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
-	u32 epoch = window.epoch, op, slot;
-	struct io_uring_cqe *cqe;
-	u64 start, row;
-	s32 res;
+	struct task_struct *task;
+	struct clock *clk;
 
 	if (!rec)
 		return 0;
-	start = rec->start;
-	row = rec->row;
-	bpf_map_delete_elem(&uring_requests, &key);
-	op = file_config.uring[BPF_CORE_READ(req, opcode) & (NR_URING_OPS - 1)];
-	if (!op || !window.run_start || start < window.run_start)
-		return 0;
-	latency = clock__span(start, bpf_ktime_get_ns());
-	if (latency < config.min_ns)
-		return 0;
-	if (config.uring_cqe) {
-		cqe = (void *)ctx[2];
-		res = BPF_CORE_READ(cqe, res);
-	} else {
-		res = ctx[3];
+	task = compat__current();
+	clk = quiet__clock(task, PROG_CALL_BEGIN);
+	now = bpf_ktime_get_ns();
+	if (clk && rec->task == compat__number(task))
+		uring__submitter(clk, &clk->call.file.uring, rec, key, now);
+	else
+		uring__unknown(rec, now);
+	rec->flags |= URING_QUEUED;
+	return 0;
+}
+
+/* It waits until all before it have ended. */
+SEC_TP_OPTIONAL("io_uring_defer")
+int BPF_PROG(on_uring_defer, struct io_kiocb *req)
+{
+	u64 key = compat__number(req);
+	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
+
+	if (rec)
+		rec->flags |= URING_BEHIND;
+	return 0;
+}
+
+SEC_TP_OPTIONAL("io_uring_cqring_wait")
+int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
+{
+	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
+
+	if (clk)
+		uring__wait(clk, &clk->call.file.uring, (u64)ring, BPF_CORE_READ(ring, flags),
+			    events, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* @rec ended in the current thread, whose clock is @clk: NULL if it is not watched. */
+static __always_inline void uring__ended(struct clock *clk, struct task_struct *task,
+					 struct uring_rec *rec, u64 key, u64 now)
+{
+	struct uring_thread *u;
+
+	if (!clk) {
+		uring__unknown(rec, now);
+		return;
 	}
-	slot = uring__slot(req, row, op);
+	u = &clk->call.file.uring;
+	if (rec->task == compat__number(task)) {
+		uring__submitter(clk, u, rec, key, now);
+	} else if (u->worker) {
+		uring__worker_at(clk, u, key, now);
+		uring__worked(clk, rec, clk->call.file.journal_ns, now);
+	} else {
+		uring__unknown(rec, now);
+	}
+}
+
+static __always_inline void uring__add_states(u32 slot, u32 epoch, const struct uring_rec *rec)
+{
+	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	struct tally_states *states;
+
+	if (slot == TALLY_NONE || !epoch || epoch > window.last)
+		return;
+	states = bpf_map_lookup_elem(&tally_states, &index);
+	if (!states)
+		return;
+#pragma nounroll
+	for (u32 i = 0; i < NR_STATES; i++) {
+		if (rec->ns[i])
+			__sync_fetch_and_add(&states->ns[i], rec->ns[i]);
+	}
+}
+
+/* From the arguments of io_uring_complete, of which there are as many as are read. */
+static __always_inline s32 uring__result(u64 *ctx)
+{
+	return config.uring_cqe ? BPF_CORE_READ((struct io_uring_cqe *)ctx[2], res) : (s32)ctx[3];
+}
+
+static __always_inline void uring__count(struct io_kiocb *req, const struct uring_rec *rec, s32 res,
+					 u64 now)
+{
+	u64 latency = clock__span(rec->start, now);
+	u32 epoch = window.epoch, op, slot;
+
+	op = uring__op(req);
+	if (!op || !window.run_start || rec->start < window.run_start || latency < config.min_ns)
+		return;
+	slot = uring__slot(req, rec->row, op);
 	tally__add(slot, epoch, latency, latency);
-	file__sum(slot, epoch, op, res, 0);
+	uring__add_states(slot, epoch, rec);
+	file__sum(slot, epoch, op, res, rec->journal_ns);
+}
+
+SEC_TP_OPTIONAL("io_uring_complete")
+int BPF_PROG(on_uring_complete, void *ring, struct io_kiocb *req)
+{
+	u64 key = compat__number(req), now;
+	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
+	struct task_struct *task = compat__current();
+	struct clock *clk;
+
+	if (!rec && !(FIELD(task, flags) & PF_IO_WORKER))
+		return 0;
+	clk = quiet__clock(task, PROG_CALL_END);
+	now = bpf_ktime_get_ns();
+	if (rec) {
+		uring__ended(clk, task, rec, key, now);
+		uring__count(req, rec, uring__result(ctx), now);
+		bpf_map_delete_elem(&uring_requests, &key);
+	}
+	if (clk && clk->call.file.uring.worker) {
+		uring__worker_free(clk, &clk->call.file.uring, now);
+		clk->call.file.journal_ns = 0;
+	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 #endif
 
 #include "cause.h"
+#include "state.h"
 
 /* X(enumerator, JSON key, does its result count bytes of the file). Append only. */
 #define DWELL_FILE_OPS(X)                                                                          \
@@ -34,9 +35,10 @@ enum file_op {
 		NR_FILE_OPS,
 };
 
-#define FILE_OPS 16 /* a power of two, so that an index can be masked for the verifier */
+#define FILE_OPS   16 /* a power of two, so that an index can be masked for the verifier */
+#define FILE_URING 15 /* io_uring_enter(): no operation itself */
 
-_Static_assert(NR_FILE_OPS <= FILE_OPS, "arrays by operation are indexed with FILE_OPS - 1");
+_Static_assert(NR_FILE_OPS <= FILE_URING, "arrays by operation are indexed with FILE_OPS - 1");
 
 /* How a system call names the file that it works on. */
 enum file_how {
@@ -91,10 +93,27 @@ struct file_sum {
 	__u64 journal_ns; /* of the tally's time in the state `fs` */
 };
 
+enum uring_flags {
+	URING_BEHIND = 1,    /* it may have to wait for other requests */
+	URING_POLLED = 2,    /* nobody is told of its end: the ring is polled */
+	URING_ELSEWHERE = 4, /* the kernel's thread submits it, and goes on without a sign */
+	URING_QUEUED = 8,    /* a worker thread is to do it */
+};
+
 /* An io_uring request under way, in the map `uring_requests` by its address. */
 struct uring_rec {
-	__u64 row;   /* thread_rec.row of who submitted it */
-	__u64 start; /* ns */
+	__u64 row;           /* thread_rec.row of who submitted it */
+	__u64 start;         /* ns */
+	__u64 at;            /* ns: up to here the states are known */
+	__u64 ns[NR_STATES]; /* these: the rest of that time is cpu */
+	__u64 journal_ns;    /* of `fs` */
+	__u64 task;          /* who submitted it: its address */
+	__u64 ring;          /* its ring, if that tells only who waits for it; else 0 */
+	__u64 idle;          /* uring__idle() at `at`, */
+	__u32 turns;         /* and clock.seq */
+	__u32 batch;         /* uring_thread.batch */
+	__u32 flags;         /* enum uring_flags */
+	__u32 pad;
 };
 
 #endif

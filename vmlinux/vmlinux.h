@@ -108,6 +108,7 @@ struct path {
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
+	struct block_device *s_bdev;
 };
 
 typedef struct {
@@ -171,9 +172,24 @@ struct vm_area_struct {
 	struct file *vm_file;
 };
 
+struct io_ring_ctx {
+	unsigned int flags;
+};
+
+struct io_wq_work {
+	int cancel_seq;
+};
+
 struct io_kiocb {
 	struct file *file;
 	u8 opcode;
+	u64 flags; /* a u32 before 6.9: of its bits only those below are read */
+	struct io_ring_ctx *ctx;
+	struct io_wq_work work;
+};
+
+struct io_worker {
+	struct io_wq_work *cur_work;
 };
 
 struct io_uring_cqe {
@@ -301,6 +317,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	struct sighand_struct *sighand;
+	void *worker_private;
 };
 
 struct signal_struct {

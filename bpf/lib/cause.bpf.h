@@ -13,6 +13,7 @@
 #include "lib/clock.bpf.h"
 #include "lib/path.bpf.h"
 #include "lib/tally.bpf.h"
+#include "lib/worker.bpf.h"
 #include "cause.h"
 
 /* clock_memo.word: the system call's number, then what else decides. Never 0. */
@@ -21,7 +22,8 @@
 #define WORD_KTHREAD  (1ULL << 61)
 #define WORD_FROZEN   (1ULL << 60)
 #define WORD_KLOCK    (1ULL << 59)
-#define WORD_ZERO_ARG (1ULL << 58) /* the argument that would make it a poll is 0 */
+#define WORD_ZERO_ARG (1ULL << 58) /* the argument that would make it a poll is 0; not one */
+#define WORD_PATH     (1ULL << 57) /* a worker of io_uring has a request on a path */
 #define WORD_FD_SHIFT 24           /* fcntl's command, the task's state */
 #define WORD_ARG(x)   (((u64)(x)&0xffffffff) << WORD_FD_SHIFT)
 
@@ -237,6 +239,28 @@ __noinline int cause__name_path(void)
 	return 0;
 }
 
+/* io_uring's operations on paths, without a descriptor: include/uapi/linux/io_uring.h */
+#define URING_PATH_OPS                                                                             \
+	(1ULL << 18 | 1ULL << 19 | 1ULL << 21 | 1ULL << 28 | 1ULL << 35 | 1ULL << 36 |             \
+	 1ULL << 37 | 1ULL << 38 | 1ULL << 39)
+
+/* The file that a worker of io_uring has a request on. */
+static __noinline int cause__print_worker(struct clock_memo *m, struct task_struct *task)
+{
+	struct io_kiocb *req = worker__request(task);
+	struct file *file;
+
+	if (!req)
+		return 0;
+	file = BPF_CORE_READ(req, file);
+	m->id = (u64)file;
+	if (file)
+		m->id2 = inode__number(BPF_CORE_READ(file, f_inode));
+	else if (URING_PATH_OPS >> (BPF_CORE_READ(req, opcode) & 63) & 1)
+		m->word |= WORD_PATH;
+	return 0;
+}
+
 /*
  * What @task is blocked on, as cheaply as it can be told apart from anything else. @current: its
  * memory can be read; @paths: its path is wanted, too.
@@ -268,6 +292,8 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		m->word |= WORD_IOWAIT;
 	if (flags & (PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)) {
 		m->word |= WORD_KTHREAD;
+		if (flags & PF_IO_WORKER)
+			cause__print_worker(m, task);
 		return;
 	}
 	/* Set also while a vfork() waits for its child, but then the wait is not interruptible. */
@@ -305,6 +331,9 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		break;
 	case CLASS_FUTEX_WAITV:
 		cause__print_waitv(m, &regs, current);
+		break;
+	case CLASS_URING:
+		m->word |= task_state & TASK_INTERRUPTIBLE ? 0 : WORD_ZERO_ARG;
 		break;
 	case CLASS_POLL_NFDS:
 		m->word |= regs.arg[1] ? 0 : WORD_ZERO_ARG;
@@ -548,8 +577,12 @@ static __always_inline u32 cause__syscall(struct cause *c, const struct clock_me
 		if (m->word & WORD_ZERO_ARG)
 			return cause__plain(c, CAUSE_TIMER, STATE_SLEEP);
 		return cause__plain(c, CAUSE_POLL, STATE_POLL);
-	case CLASS_POLL:
 	case CLASS_URING:
+		/* It waits for completions, or submits a request that cannot go on. */
+		if (m->word & WORD_ZERO_ARG)
+			return STATE_OTHER;
+		/* fall through */
+	case CLASS_POLL:
 		return cause__plain(c, CAUSE_POLL, STATE_POLL);
 	case CLASS_SIGNAL:
 		return cause__plain(c, CAUSE_SIGNAL, STATE_POLL);
@@ -579,12 +612,17 @@ static __always_inline u32 cause__state(struct cause *c, const struct clock_memo
 	}
 	if (m->word & WORD_KTHREAD) {
 		c->key.syscall = SYSCALL_NONE;
-		return cause__plain(c, CAUSE_KTHREAD, iowait ? STATE_DISK : STATE_OTHER);
+		c->key.kind = CAUSE_KTHREAD;
+		state = m->word & WORD_PATH ? STATE_FS : STATE_OTHER;
+		if (m->id)
+			state = cause__inode(c, (struct file *)m->id);
+		return iowait ? STATE_DISK : state;
 	}
 	if (nr == SYSCALL_NONE)
 		return cause__plain(c, CAUSE_FAULT, iowait ? STATE_DISK : STATE_FAULT);
 	state = cause__syscall(c, m, last, nr);
-	if (iowait && config.syscall_class[nr & (NR_SYSCALLS - 1)] != CLASS_URING)
+	if (iowait && (config.syscall_class[nr & (NR_SYSCALLS - 1)] != CLASS_URING ||
+		       (m->word & WORD_ZERO_ARG)))
 		return STATE_DISK;
 	return state;
 }

@@ -11,6 +11,31 @@
 #include "lib/span_rec.bpf.h"
 #include "query.h"
 
+/*
+ * From 6.13 on, programs with a stack of 64 bytes or more get one for each CPU, since none runs
+ * twice at once on a CPU: but uprobes' do, where the kernel preempts one for a thread that comes to
+ * the same probe; pointers that it had put aside were the other's then, and 7.3 panicked. Not so if
+ * a program has a tail call, be it one that is never made.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} no_programs SEC(".maps");
+
+static __always_inline struct pt_regs *query__own_stack(struct pt_regs *ctx)
+{
+	if (!config.self)
+		bpf_tail_call(ctx, &no_programs, 0);
+	return ctx;
+}
+
+#undef ___bpf_kprobe_args0
+#undef ___bpf_kretprobe_args0
+#define ___bpf_kprobe_args0()    query__own_stack(ctx)
+#define ___bpf_kretprobe_args0() query__own_stack(ctx)
+
 /* What a thread waits for in its server's own words, while a statement runs. */
 struct clock_waits {
 	u64 addr; /* where the server says so, in its memory; 0: nowhere, or nothing runs */

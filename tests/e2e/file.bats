@@ -9,7 +9,52 @@ load postgres
 
 clean_up() {
 	umount_ext4
+	[[ "$DISK" != /dev/loop* ]] || losetup -d "$DISK" 2>/dev/null || true
 	stop_postgres
+}
+
+DISK=
+
+# A loop device, $DISK, of which a read (or write) takes NS, and every tenth three times as long.
+slow_disk() { # NS [writes]
+	need losetup
+	start "$T/slowdisk" "$W/slowdisk" "$@"
+	wait_for '^/proc' "$T/slowdisk" 5 || { [ ! -e /dev/fuse ] && skip "no FUSE"; }
+	losetup --show -f "$(cat "$T/slowdisk")" >"$T/loop" 2>"$T/err" || skip "no loop device: $(cat "$T/err")"
+	DISK=$(cat "$T/loop")
+}
+
+# Requests of io_uring under dwell: what they measured is in $T/truth, $ROW is the one row of an operation.
+urings() { # WORK FILE N [RING], options of dwell from $MORE
+	local status=0
+
+	# shellcheck disable=SC2086 # words
+	dwell file --exit-status --json -o "$T/out" ${MORE:-} -- "$W/urings" "$@" >"$T/truth" 2>"$T/err" ||
+		status=$?
+	[ $status != 77 ] || skip "$(tail -n 1 "$T/err")"
+	[ $status = 0 ] || fail_with "exit status $status:" "$T/err"
+	! grep -q 'io_uring request' "$T/err" || skip "this kernel does not tell which request ends"
+	rows_add_up "$T/out"
+}
+
+# Of the rows of an operation against the samples' sum, $all, their number, $n, and what the slow disk takes
+# for them, $device: a text for each fault. Under emulation it is the CPU that is slow.
+urings_check() { # expression [end of the file's path]
+	check "$T/out" '($truth[0].samples | total) as $all | ($truth[0].samples | length) as $n |
+		(if slow > 1 then $n * 20000000 else $all end) as $device |
+		def row($op): [.rows[] | select(.op == $op and (.path | endswith($file)))] |
+			if length == 1 then .[0] else {count: 0, states: {}} end;
+		'"$1" --slurpfile truth "$T/truth" --arg file "${2:-$DISK}"
+}
+
+# Of one operation: the number holds always. The times hold where nobody takes the CPUs: of three tries.
+urings_known() { # operation requests-of-a-sample expression WORK FILE N [RING]
+	for _ in 1 2 3; do
+		urings "${@:4}"
+		urings_check 'row("'"$1"'") as $row | expect($row.count == '"$2"' * $n; "\($row.count) requests")' "$5"
+		! urings_check 'row("'"$1"'") as $row | '"$3" "$5" >"$T/faults" 2>&1 || return 0
+	done
+	fail_with "${*:4}:" "$T/faults"
 }
 
 # The workload on $DIR; its truth is in $T/truth, dwell's report in $T/out.
@@ -22,8 +67,7 @@ measure() { # options…
 # What holds for every row: parts add up.
 rows_add_up() { # file
 	check "$1" 'sound, lossless, (.rows[] |
-		(select(.op | startswith("uring") | not) |
-			same("states of \(.op) \(.path)"; .states | map(.) | total; .total_ns)),
+		same("states of \(.op) \(.path)"; .states | map(.) | total; .total_ns),
 		expect(.journal_ns <= (.states.fs // 0); "more journal than fs: \(.)"),
 		expect(.errors <= .count; "more failed than called: \(.)"),
 		expect(.count == (.hist.zero + ([.hist.buckets[][1]] | total)); "count is not the sum: \(.)"),
@@ -134,6 +178,93 @@ rows_add_up() { # file
 		expect([$rows[].bytes] == [$truth.io_bytes]; "\($op): \([$rows[].bytes]) bytes, not \($truth.io_bytes)"),
 		between("mean \($op)"; $rows[0].mean_ns; $truth.clat_ns.mean * 0.2; $truth.lat_ns.mean * 1.05)' \
 		--slurpfile fio "$T/fio" --arg path "$DWELL_TEST_DIR/uring"
+}
+
+@test "io_uring: a read from the device is disk, whoever submits it and however its end is told" {
+	local ring attach
+
+	slow_disk 20000000
+	for ring in plain defer; do
+		for attach in auto raw_tp; do
+			MORE="--attach $attach" urings_known uring_read 1 '
+				between("time"; $row.total_ns; $all * 0.97; $all),
+				between("disk"; $row.states.disk; $device * 0.97; $all)' direct "$DISK" 20 $ring
+		done
+		# the device is ready while the thread computes: when, nobody tells
+		urings_known uring_read 1 '
+			between("disk"; $row.states.disk // 0; 0; $all * 0.3),
+			between("not known"; $row.states.other; $row.total_ns * 0.6; $row.total_ns)' late "$DISK" 10 $ring
+	done
+	# the kernel's own thread submits and looks for ends, and neither leaves a trace: nothing is known
+	urings_known uring_read 1 'expect($row.states == {other: $row.total_ns}; "states: \($row)")' \
+		direct "$DISK" 10 polled
+	# behind a read, for which it waits first
+	urings_known uring_fsync 1 'row("uring_read") as $read |
+		expect($read.count == $n; "\($read.count) reads"),
+		between("disk of reads"; $read.states.disk; $device * 0.97; $read.total_ns),
+		between("syncs, not begun"; $row.states.other; $device * 0.97; $row.total_ns)' linked "$DISK" 10
+}
+
+@test "io_uring: a read from the cache is done by who submits it" {
+	local ring
+
+	dd if=/dev/zero of="$DWELL_TEST_DIR/data" bs=4k count=500 status=none
+	for ring in plain defer; do
+		urings_known uring_read 1 '
+			expect($row.bytes == $n * 4096; "\($row.bytes) bytes"),
+			expect($row.states.cpu > 0 and ($row.states | del(.cpu, .runq, .preempt)) == {}; "states: \($row)")' \
+			cached "$DWELL_TEST_DIR/data" 500 $ring
+	done
+}
+
+@test "io_uring: a registered ring's number is not taken for a descriptor" {
+	dd if=/dev/zero of="$DWELL_TEST_DIR/data" bs=4k count=20 status=none
+	echo >"$DWELL_TEST_DIR/input"
+	# its number is 0: as a descriptor, that is a file here
+	urings cached "$DWELL_TEST_DIR/data" 20 registered <"$DWELL_TEST_DIR/input"
+	urings_check 'expect(row("uring_read").count == $n; "\(row("uring_read").count) reads"),
+		expect([.rows[] | select(.path | endswith("/input"))] == []; "the input: \([.rows[] | {op, path, count}])")' \
+		"$DWELL_TEST_DIR/data"
+}
+
+@test "io_uring: what a worker does has its states, and what waits for a worker not those of others" {
+	local attach
+
+	slow_disk 20000000 writes
+	for attach in auto raw_tp; do
+		MORE="--attach $attach" urings_known uring_fsync 1 '
+			between("time"; $row.total_ns; $all * 0.97; $all),
+			between("disk"; $row.states.disk; $device * 0.97; $all)' fsync "$DISK" 20
+	done
+	# the worker goes to sleep before the thread that it wakes tells the end, or is not seen to
+	urings_known uring_fsync 1 '
+		between("disk"; $row.states.disk; $all * 0.3; $all),
+		between("disk and not known"; $row.states.disk + ($row.states.other // 0); $device * 0.97; $all)' \
+		fsync "$DISK" 20 defer
+	# one after the other: the second waits as long as the first takes, the third as long as the two…
+	urings_known uring_write 4 '
+		between("disk"; $row.states.disk; $device * 0.97; $all),
+		between("disk and waits for the worker"; $row.states.disk + $row.states.sync;
+			$row.total_ns * (if slow > 1 then 0.8 else 0.97 end); $row.total_ns),
+		between("waits for the worker"; $row.states.sync; $all * 0.8; $all * 2.2)' queue "$DISK" 10
+}
+
+@test "io_uring: why names the file that a worker waits for" {
+	slow_disk 20000000 writes
+	for _ in 1 2 3; do
+		dwell why --json -o "$T/out" -- "$W/urings" fsync "$DISK" 10 >"$T/truth" 2>"$T/err" || skip "$(tail -n 1 "$T/err")"
+		! urings_check '[.rows[].causes[] | select(.state == "disk" and (.name | startswith("io_uring \($file)")))] as $causes |
+			between("disk"; [$causes[].total_ns] | total; $device * 0.97; $all)' >"$T/faults" 2>&1 || return 0
+	done
+	fail_with "why:" "$T/faults"
+}
+
+@test "io_uring: the states and the journal of a sync on ext4" {
+	mount_ext4
+	truncate -s 4M "$MOUNT/data"
+	urings_known uring_fsync 1 '
+		between("time"; $row.total_ns; $all * 0.8; $all),
+		between("journal"; $row.journal_ns; $row.total_ns * 0.2; $row.states.fs)' fsync "$MOUNT/data" 100
 }
 
 @test "paths are those that a container sees, and of files that are gone" {

@@ -83,8 +83,9 @@ static const char *names__syscall(const struct tally_key *key, struct arena *are
 {
 	const char *name = syscalls__name(key->syscall);
 
+	/* Of what has no call, requests of io_uring alone have a file. */
 	if (key->syscall == SYSCALL_NONE)
-		return "";
+		return key->kind == CAUSE_KLOCK ? "" : "io_uring";
 	return name ?: arena__printf(arena, "syscall %u", key->syscall);
 }
 

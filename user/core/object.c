@@ -158,9 +158,9 @@ static void object__choose(struct object *o, const struct config *config, struct
 		/* Clocks are made as threads are seen; none at all, if nobody is to be named. */
 		bpf_program__set_autoload(prog, false);
 	} else if (!strncmp(name, "on_uring_", 9)) {
-		bpf_program__set_autoload(prog,
-					  o->uring_submit && (!strcmp(name, "on_uring_complete") ||
-							      !strcmp(name, o->uring_submit)));
+		bpf_program__set_autoload(prog, o->uring_submit &&
+							(strncmp(name, "on_uring_submit", 15) ||
+							 !strcmp(name, o->uring_submit)));
 	} else if (!strncmp(name, "on_contention", 13)) {
 		bpf_program__set_autoload(prog, o->has[FEATURE_CONTENTION]);
 		o->blind_to_klock = !o->has[FEATURE_CONTENTION];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include <bpf/bpf.h>
 #include <uthash.h>
@@ -62,6 +63,7 @@ static void file__prepare(struct bpf_object *obj)
 	struct file_config config = {0};
 
 	syscalls__files(config.call);
+	config.call[__NR_io_uring_enter] = FILE_PATH << FILE_HOW_SHIFT | FILE_URING;
 	for (size_t i = 0; i < ARRAY_SIZE(uring_ops); i++)
 		config.uring[uring_ops[i].nr] = uring_ops[i].op;
 	for (unsigned int i = 0; i < NR_FILE_OPS; i++)
@@ -292,9 +294,7 @@ static int file__add(struct session *s, struct file_row *row, const struct tally
 	row->errors += sum->errors;
 	row->bytes += sum->bytes;
 	row->journal_ns += sum->journal_ns;
-	/* No thread is in io_uring's requests while they are under way. */
-	if (!(t->key.aux & FILE_AUX_URING))
-		tallies__add_states(row->states, t);
+	tallies__add_states(row->states, t);
 	if (!err && (t->key.aux & (FILE_AUX_OP | FILE_AUX_URING)) == FILE_READ)
 		err = file__add_part(s, t->key.aux & FILE_AUX_MISS ? &row->miss : &row->hit, t);
 	row->misses = row->miss.count;
@@ -309,7 +309,7 @@ static enum dwell_exit file__states_text(struct session *s, struct file_row *row
 
 	if (!text)
 		return file__no_memory();
-	row->states_text = *text ? text : NULL; /* io_uring's have none */
+	row->states_text = text;
 	if (!row->journal_ns)
 		return EXIT_OK;
 	row->states_text =
