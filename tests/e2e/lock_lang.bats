@@ -328,7 +328,7 @@ parking_lot() {
 	check "$T/lock.json" '[.rows[] | select(.kind == "GIL")] | max_by(.total_ns) |
 		([.holders[] | select(.comm == "hog")][0]) as $hog |
 		([.waiter_threads[] | select(.comm != "hog") | .total_ns] | total) as $waited |
-		expect([.holders[].share] | total | . >= 0.94 and . <= 1.01; "holders: \(.holders)"),
+		expect([.holders[].share] | total | . >= 0.9 and . <= 1.01; "holders: \(.holders)"),
 		between("hog"; $hog.total_ns; $waited * 0.9; $waited * 1.03),
 		# a CPU that it waits for is not its sleep
 		expect(($hog.states | .sleep + .runq + (.preempt // 0)) >= ($hog.total_ns - $hog.unknown_ns) * 0.85 and
@@ -380,11 +380,11 @@ parking_lot() {
 		contended GIL . 100 /usr/bin/python3 "$T/program.py" "$n"
 		check "$T/lock.json" '$truth[0] as $truth | $truth.queued as $queued |
 			[.rows[] | select(.kind == "GIL")] | max_by(.total_ns) |
-			expect([.holders[].share] | total | . >= 0.97 - $queued and . <= 1.01; "'"$n"', \($queued): \(.holders)"),
-			expect(([.holders[].unknown_ns] | total) <= (0.03 + $queued) * .total_ns; "unknown, \($queued): \(.holders)"),
+			expect([.holders[].share] | total | . >= 0.95 - $queued and . <= 1.01; "'"$n"', \($queued): \(.holders)"),
+			expect(([.holders[].unknown_ns] | total) <= (0.04 + $queued) * .total_ns; "unknown, \($queued): \(.holders)"),
 			(.holders[] | select($truth.held[.comm]) | $truth.held[.comm] as $held |
-				between("share of \(.comm) of '"$n"'"; .share; ($held | add) / $truth.all - 0.03 - $queued;
-					($held | add) / $truth.all + 0.03 + $queued),
+				between("share of \(.comm) of '"$n"'"; .share; ($held | add) / $truth.all - 0.04 - $queued;
+					($held | add) / $truth.all + 0.04 + $queued),
 				between("sleep of \(.comm) of '"$n"'"; (.states.sleep // 0) / (.total_ns - .unknown_ns);
 					$held.sleep / ($held | add) - 0.05 - $queued;
 					$held.sleep / ($held | add) + 0.05 + $queued))' \
