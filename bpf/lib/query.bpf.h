@@ -31,6 +31,10 @@ static __always_inline struct pt_regs *query__own_stack(struct pt_regs *ctx)
 	return ctx;
 }
 
+/* These take the context in libbpf's BPF_KPROBE() and BPF_KRETPROBE(), in each probe once. */
+#if !defined(___bpf_kprobe_args0) || !defined(___bpf_kretprobe_args0)
+#error "bpf_tracing.h of this libbpf hands over the context in another way: see above"
+#endif
 #undef ___bpf_kprobe_args0
 #undef ___bpf_kretprobe_args0
 #define ___bpf_kprobe_args0()    query__own_stack(ctx)

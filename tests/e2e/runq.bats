@@ -81,6 +81,8 @@ behind_a_hog() { # program…
 	start "$T/victim.out" taskset -c "$cpu" nice -n 5 "$@"
 	sleep 0.3
 	dwell runq --json -d $((4 * SLOW)) -p "$PID" -o "$T/runq.json"
+	[ "$(awk '/^voluntary/ { print $2 }' "/proc/$blink/status")" -gt 500 ] ||
+		fail_with "who has a moment had few" "/proc/$blink/status"
 	check "$T/runq.json" '.rows[0] as $row | ([$row.culprits[].total_ns] | total) as $charged |
 		([$row.culprits[] | select(.pid == '"$hog"').total_ns] | total) as $hog |
 		([$row.culprits[] | select(.pid == '"$blink"').total_ns] | total) as $blink |
