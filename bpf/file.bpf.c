@@ -359,7 +359,7 @@ static __always_inline void uring__submit(struct io_kiocb *req)
 {
 	struct task_struct *task = compat__current();
 	struct clock *clk = quiet__clock(task, PROG_CALL_BEGIN);
-	u64 key = compat__number(req), now;
+	u64 key = peek__number(req), now;
 	struct uring_rec rec = {};
 	struct uring_thread *u;
 
@@ -373,7 +373,7 @@ static __always_inline void uring__submit(struct io_kiocb *req)
 		return;
 	rec.row = clk->row;
 	rec.start = rec.at = now;
-	rec.task = compat__number(task);
+	rec.task = peek__number(task);
 	rec.batch = u->batch;
 	if (bpf_map_update_elem(&uring_requests, &key, &rec, BPF_ANY))
 		loss__count(LOSS_REQUEST);
@@ -424,7 +424,7 @@ static __always_inline u32 uring__slot(struct io_kiocb *req, u64 row, u32 op)
 SEC_TP_OPTIONAL("io_uring_queue_async_work")
 int BPF_PROG(on_uring_queue, struct io_kiocb *req)
 {
-	u64 key = compat__number(req), now;
+	u64 key = peek__number(req), now;
 	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
 	struct task_struct *task;
 	struct clock *clk;
@@ -434,7 +434,7 @@ int BPF_PROG(on_uring_queue, struct io_kiocb *req)
 	task = compat__current();
 	clk = quiet__clock(task, PROG_CALL_BEGIN);
 	now = bpf_ktime_get_ns();
-	if (clk && rec->task == compat__number(task))
+	if (clk && rec->task == peek__number(task))
 		uring__submitter(clk, &clk->call.file.uring, rec, key, now);
 	else
 		uring__unknown(rec, now);
@@ -446,7 +446,7 @@ int BPF_PROG(on_uring_queue, struct io_kiocb *req)
 SEC_TP_OPTIONAL("io_uring_defer")
 int BPF_PROG(on_uring_defer, struct io_kiocb *req)
 {
-	u64 key = compat__number(req);
+	u64 key = peek__number(req);
 	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
 
 	if (rec)
@@ -476,7 +476,7 @@ static __always_inline void uring__ended(struct clock *clk, struct task_struct *
 		return;
 	}
 	u = &clk->call.file.uring;
-	if (rec->task == compat__number(task)) {
+	if (rec->task == peek__number(task)) {
 		uring__submitter(clk, u, rec, key, now);
 	} else if (u->worker) {
 		uring__worker_at(clk, u, key, now);
@@ -527,7 +527,7 @@ static __always_inline void uring__count(struct io_kiocb *req, const struct urin
 SEC_TP_OPTIONAL("io_uring_complete")
 int BPF_PROG(on_uring_complete, void *ring, struct io_kiocb *req)
 {
-	u64 key = compat__number(req), now;
+	u64 key = peek__number(req), now;
 	struct uring_rec *rec = bpf_map_lookup_elem(&uring_requests, &key);
 	struct task_struct *task = compat__current();
 	struct clock *clk;

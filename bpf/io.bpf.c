@@ -204,7 +204,7 @@ static __noinline u32 io__elsewhere(const void *rq)
 		if (rec && rec->request == (u64)rq)
 			return at;
 	}
-	return likely(!requests_strayed) ? REQUEST_NONE : io__stray(compat__number(rq));
+	return likely(!requests_strayed) ? REQUEST_NONE : io__stray(peek__number(rq));
 }
 
 /*
@@ -404,7 +404,7 @@ static __always_inline u64 io__row(struct task_struct *task, struct bio *bio, u6
 {
 	if (config.by == BY_ALL && !config.filter && !config.user_stacks)
 		return FIELD(task, tgid) != config.self;
-	return io__owner(compat__number(bio), now);
+	return io__owner(peek__number(bio), now);
 }
 
 static __always_inline bool io__flushes(u32 flags)
@@ -428,7 +428,7 @@ __noinline u64 io__asked(u64 address, u32 op, u32 held)
 	/* Its only bio; the first is NULL once its data are written, and a second flush is due. */
 	if (first)
 		bio = held ? BPF_CORE_READ(first, bio) : BPF_CORE_READ(first, biotail);
-	key = compat__number(bio);
+	key = peek__number(bio);
 	if (!bio || (!held && !io__flushes(BPF_CORE_READ(bio, bi_opf))))
 		return 0;
 	return bpf_map_lookup_elem(&askers, &key) ? key : 0;
@@ -602,7 +602,7 @@ static __always_inline struct request_rec *io__add(void *ctx, const struct io_fr
 	/* Perhaps found before: but then verifiers look at all that follows once for each place. */
 	rec = io__entry(fresh->address, &at);
 	if (unlikely(!rec)) {
-		at = io__claim(compat__number(fresh->address));
+		at = io__claim(peek__number(fresh->address));
 		if (at == REQUEST_NONE) {
 			/* Counted where it is issued; one that is merged has no end of its own. */
 			if (!fresh->queued)
@@ -691,7 +691,7 @@ static __always_inline struct request_rec *io__begin(void *ctx, struct request *
 	if (!io__wanted(flags, fresh.dev, fresh.sector))
 		return NULL;
 	if (CONFIG_ASKERS(&config) && (held || (FIELD(task, flags) & PF_KTHREAD)))
-		fresh.asked = io__asked(compat__number(rq), fresh.op & REQUEST_OP, held);
+		fresh.asked = io__asked(peek__number(rq), fresh.op & REQUEST_OP, held);
 	return io__classify(&fresh, task, bio) ? io__add(ctx, &fresh, task) : NULL;
 }
 
@@ -716,7 +716,7 @@ int BPF_PROG(on_rq_get)
 	sched__event(PROG_REQUEST);
 	task = compat__current();
 	asker.row = io__row(task, bio, bpf_ktime_get_ns());
-	key = compat__number(bio);
+	key = peek__number(bio);
 	if (!asker.row) {
 		/* Or this would be taken for who had the bio's address before. */
 		bpf_map_delete_elem(&askers, &key);

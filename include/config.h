@@ -96,8 +96,16 @@ struct config {
 	__u64 io_end;     /* …before this one; 0: wherever */
 	__u32 io_dev;     /* as in struct request_rec; 0: all */
 	__u32 io_mask;    /* entries of the map `requests` less 1; a power of two less 1 */
+	__u32 peek_type;  /* BTF id of struct timespec64, for PEEK_CALL; 0: that is not called */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
+
+/*
+ * Stands in the programs for bpf_rdonly_cast(), which the loader writes in its place: no helper has
+ * that number. libbpf could do it, too; but then kernels from 5.13 to 5.15 refuse a function that
+ * they lack, though it is never called (a5d827275241, 5.16).
+ */
+#define CONFIG_PEEK_CALL 0x7dd00000
 
 /* io: is it told, by a program more, who a flush that the kernel makes is for? */
 #define CONFIG_ASKERS(c) ((c)->by != BY_ALL || (c)->filter || (c)->min_ns)

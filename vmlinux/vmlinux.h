@@ -154,6 +154,10 @@ struct file {
 	void *private_data;
 };
 
+struct timespec64 {
+	s64 tv_sec;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

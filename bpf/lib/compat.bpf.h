@@ -267,19 +267,6 @@ static __always_inline u32 compat__low(const void *p)
 	return low;
 }
 
-/* The whole of an address as a number, such as global functions take. */
-static __always_inline u64 compat__number(const void *p)
-{
-#ifndef DWELL_RAW
-	u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), &p);
-	return number;
-#else
-	return (u64)p;
-#endif
-}
-
 /* As compat__claim(), of 64 bits. */
 static __always_inline bool compat__claim64(u64 *word, u64 expected, u64 value)
 {

@@ -6,7 +6,7 @@
 #ifndef DWELL_INODE_BPF_H
 #define DWELL_INODE_BPF_H
 
-#include "lib/compat.bpf.h"
+#include "lib/peek.bpf.h"
 
 /* The device and the generation: with the number, one file for as long as it runs. */
 static __always_inline u64 inode__where(struct inode *inode, struct super_block *sb)
@@ -17,7 +17,7 @@ static __always_inline u64 inode__where(struct inode *inode, struct super_block 
 /* Number and generation in one word, to be compared on one device. */
 static __always_inline u64 inode__number(struct inode *inode)
 {
-	return BPF_CORE_READ(inode, i_ino) ^ (u64)BPF_CORE_READ(inode, i_generation) << 32;
+	return PEEK(inode, i_ino) ^ (u64)PEEK(inode, i_generation) << 32;
 }
 
 #endif

@@ -13,6 +13,7 @@
 #ifndef DWELL_KMEMO_BPF_H
 #define DWELL_KMEMO_BPF_H
 
+#include "lib/peek.bpf.h"
 #include "lib/unwind.bpf.h"
 
 #define KMEMO_WORDS   128 /* of a stack, from its end on, that are looked at */
@@ -90,7 +91,24 @@ static __always_inline struct kmemos *kmemo__all(void)
 /* Above the current thread's kernel stack are the registers with which it entered the kernel. */
 static __always_inline u64 kmemo__top(void)
 {
-	return compat__number(compat__regs(bpf_get_current_task_btf()));
+	return peek__number(compat__regs(bpf_get_current_task_btf()));
+}
+
+/* Is the stack, from @end up, as @m has it? Read as one, where a look at each word is a helper's. */
+static __always_inline bool kmemo__holds(const struct kmemo *m, u64 end, struct kmemo_page *page)
+{
+	u64 bytes = (((u8 *)m->at)[(m->n - 1) & (KMEMO_FRAMES - 1)] + 1) * sizeof(u64), at;
+
+	barrier_var(bytes);
+	bytes &= sizeof(page->word) - 1;
+	if (!peek__loads() && bpf_probe_read_kernel(page->word, bytes, (void *)end))
+		return false;
+	for (u64 i = 0; i < KMEMO_FRAMES && i < m->n; i++) {
+		at = ((u8 *)m->at)[i] & (KMEMO_WORDS - 1);
+		if ((peek__loads() ? peek__word((u64 *)end + at) : page->word[at]) != m->ip[i])
+			return false;
+	}
+	return peek__word((void *)(kmemo__top() - sizeof(u64))) == m->outer;
 }
 
 /* The id of what was remembered under @key at @way, if the stack, from @end up, is the same. */
@@ -98,25 +116,13 @@ __noinline u32 kmemo__try(u64 key, u64 end, u32 way)
 {
 	struct kmemo_page *page = kmemo__page();
 	struct kmemos *all = kmemo__all();
-	u64 bytes, outer = 0;
 	struct kmemo *m;
 
 	if (!all || !page)
 		return STACK_NONE;
 	m = &all->way[way & (KMEMO_WAYS - 1)];
-	if (m->key != key || m->sure < KMEMO_SURE || !m->n)
+	if (m->key != key || m->sure < KMEMO_SURE || !m->n || !kmemo__holds(m, end, page))
 		return STACK_NONE;
-	bytes = (((u8 *)m->at)[(m->n - 1) & (KMEMO_FRAMES - 1)] + 1) * sizeof(u64);
-	barrier_var(bytes);
-	bytes &= sizeof(page->word) - 1;
-	if (bpf_probe_read_kernel(page->word, bytes, (void *)end) ||
-	    bpf_probe_read_kernel(&outer, sizeof(outer), (void *)(kmemo__top() - sizeof(outer))) ||
-	    outer != m->outer)
-		return STACK_NONE;
-	for (u64 i = 0; i < KMEMO_FRAMES && i < m->n; i++) {
-		if (page->word[((u8 *)m->at)[i] & (KMEMO_WORDS - 1)] != m->ip[i])
-			return STACK_NONE;
-	}
 	return m->id;
 }
 

@@ -163,11 +163,11 @@ static __always_inline u32 stack__kernel(void *ctx, u64 key)
 	if (!w)
 		return STACK_LOST;
 	if (key && config.memo)
-		known = kmemo__recall(key, compat__number(ctx));
+		known = kmemo__recall(key, peek__number(ctx));
 	if (known == STACK_NONE || config.memo == MEMO_CHECK)
 		id = stack__kernel_walk(ctx, w);
 	if (known == STACK_NONE && key && config.memo)
-		kmemo__walked(key, id, compat__number(ctx));
+		kmemo__walked(key, id, peek__number(ctx));
 	stack__count_kernel(known, id);
 	w->busy = 0;
 	return known != STACK_NONE ? known : id;

@@ -20,15 +20,18 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
 #include "config.h"
 #include "core/loss.h"
+#include "core/peek.h"
 
 struct harness_variant {
 	const void *(*elf)(size_t *size);
 	int raw;
+	int peek; /* kernel memory is read by loads: bpf/lib/peek.bpf.h */
 };
 
 struct harness {
@@ -43,6 +46,12 @@ struct harness {
 	{#f "_btf", f, harness__setup, harness__teardown, (void *)&btf},                           \
 	{                                                                                          \
 #f "_raw", f, harness__setup, harness__teardown, (void *)&raw                      \
+	}
+
+/* The same where kernel memory is read by loads, of which the other two are without. */
+#define HARNESS_PEEK(f)                                                                            \
+	{                                                                                          \
+#f "_peek", f, harness__setup, harness__teardown, (void *)&peek                    \
 	}
 
 /* What the verifier says is shown only if it says no. */
@@ -91,20 +100,45 @@ static inline int harness__teardown(void **state)
 	return 0;
 }
 
+/* Makes loads of what the programs in @elf peek at. */
+static inline void harness__peek(void *elf, size_t size, struct config *config)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	uint32_t function;
+
+	assert_non_null(kernel);
+	function = peek__prepare(kernel, config);
+	btf__free(kernel);
+	if (!function) {
+		puts("# this kernel has no bpf_rdonly_cast()");
+		free(elf);
+		skip();
+	}
+	peek__write(elf, size, function);
+}
+
 /* Between open and load the maps can be sized. */
 static inline void harness__open(struct harness *h, const struct config *config)
 {
+	struct config own = config ? *config : (struct config){0};
 	struct bpf_map *map;
-	size_t size = 0;
 	const void *elf;
+	size_t size = 0;
+	void *copy;
 
 	libbpf_set_print(harness__print);
 	elf = h->variant->elf(&size);
-	h->obj = bpf_object__open_mem(elf, size, NULL);
+	copy = malloc(size);
+	assert_non_null(copy);
+	memcpy(copy, elf, size);
+	if (h->variant->peek)
+		harness__peek(copy, size, &own);
+	h->obj = bpf_object__open_mem(copy, size, NULL); /* keeps nothing of it */
+	free(copy);
 	assert_non_null(h->obj);
 	map = bpf_object__find_map_by_name(h->obj, ".rodata.core");
-	if (map && config)
-		assert_int_equal(bpf_map__set_initial_value(map, config, sizeof(*config)), 0);
+	if (map)
+		assert_int_equal(bpf_map__set_initial_value(map, &own, sizeof(own)), 0);
 }
 
 static inline void harness__size(struct harness *h, const char *name, uint32_t entries)

@@ -22,8 +22,9 @@
 #include "cause.btf.skel.h"
 #include "cause.raw.skel.h"
 
-static const struct harness_variant btf = {cause_btf__elf_bytes, 0};
-static const struct harness_variant raw = {cause_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = cause_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = cause_raw__elf_bytes, .raw = 1};
+static const struct harness_variant peek = {.elf = cause_btf__elf_bytes, .peek = 1};
 
 static struct cause_answer *start(struct harness *h)
 {
@@ -652,15 +653,23 @@ int main(void)
 		HARNESS_BOTH(test_barrier),
 		HARNESS_BOTH(test_states),
 		HARNESS_BOTH(test_files),
+		HARNESS_PEEK(test_files),
 		HARNESS_BOTH(test_devices_and_pipes),
+		HARNESS_PEEK(test_devices_and_pipes),
 		HARNESS_BOTH(test_inet),
+		HARNESS_PEEK(test_inet),
 		HARNESS_BOTH(test_inet6),
+		HARNESS_PEEK(test_inet6),
 		HARNESS_BOTH(test_unix),
+		HARNESS_PEEK(test_unix),
 		HARNESS_BOTH(test_names_of_files),
+		HARNESS_PEEK(test_names_of_files),
 		HARNESS_BOTH(test_names_cut),
 		HARNESS_BOTH(test_names_of_sockets),
+		HARNESS_PEEK(test_names_of_sockets),
 		HARNESS_BOTH(test_names_until_full),
 		HARNESS_BOTH(test_classify),
+		HARNESS_PEEK(test_classify),
 	};
 
 	return harness__main(tests);

@@ -10,8 +10,8 @@
 #include "clock.btf.skel.h"
 #include "clock.raw.skel.h"
 
-static const struct harness_variant btf = {clock_btf__elf_bytes, 0};
-static const struct harness_variant raw = {clock_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = clock_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = clock_raw__elf_bytes, .raw = 1};
 
 /* A run that begins at 1000 in epoch 1; a clock that is on the CPU since @since. */
 static struct clock_answer *begin(struct harness *h, uint64_t since)

@@ -10,8 +10,8 @@ typedef uint32_t u32; /* as the skeletons say */
 #include "holder.btf.skel.h"
 #include "holder.raw.skel.h"
 
-static const struct harness_variant btf = {holder_btf__elf_bytes, 0};
-static const struct harness_variant raw = {holder_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = holder_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = holder_raw__elf_bytes, .raw = 1};
 
 #define LENGTH (50 * NSEC_PER_MSEC)
 

@@ -12,8 +12,8 @@
 #include "queue.btf.skel.h"
 #include "queue.raw.skel.h"
 
-static const struct harness_variant btf = {queue_btf__elf_bytes, 0};
-static const struct harness_variant raw = {queue_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = queue_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = queue_raw__elf_bytes, .raw = 1};
 
 #define SLOTS  64
 #define LENGTH (50 * NSEC_PER_MSEC)

@@ -13,8 +13,8 @@
 #include "sched.btf.skel.h"
 #include "sched.raw.skel.h"
 
-static const struct harness_variant btf = {sched_btf__elf_bytes, 0};
-static const struct harness_variant raw = {sched_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = sched_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = sched_raw__elf_bytes, .raw = 1};
 
 #define INTERRUPTIBLE 1 /* include/linux/sched.h */
 #define LENGTH        (50 * NSEC_PER_MSEC)

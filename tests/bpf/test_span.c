@@ -7,8 +7,8 @@
 #include "span.btf.skel.h"
 #include "span.raw.skel.h"
 
-static const struct harness_variant btf = {span_btf__elf_bytes, 0};
-static const struct harness_variant raw = {span_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = span_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = span_raw__elf_bytes, .raw = 1};
 
 #define DEPTH 4 /* SPAN_DEPTH */
 

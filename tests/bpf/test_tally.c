@@ -13,8 +13,8 @@
 #include "tally.btf.skel.h"
 #include "tally.raw.skel.h"
 
-static const struct harness_variant btf = {tally_btf__elf_bytes, 0};
-static const struct harness_variant raw = {tally_raw__elf_bytes, 1};
+static const struct harness_variant btf = {.elf = tally_btf__elf_bytes};
+static const struct harness_variant raw = {.elf = tally_raw__elf_bytes, .raw = 1};
 
 /* ---- buckets --------------------------------------------------------------------------------- */
 

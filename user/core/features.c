@@ -21,6 +21,8 @@ const struct feature_text feature_texts[NR_FEATURES] = {
 			    "`query` measures one build of SQLite or MariaDB at a time"},
 	[FEATURE_UPROBE_MULTI] = {"`uprobe_multi`",
 				  "a uprobe is a perf event, which needs CAP_SYS_ADMIN"},
+	[FEATURE_PEEK] = {"`bpf_rdonly_cast`",
+			  "files are looked up by probe reads: a call costs `file` 0.1 µs more"},
 };
 
 /* Whether enum @type has a value of this name. */
@@ -66,6 +68,8 @@ bool features__has(const struct btf *btf, enum feature feature)
 		return features__enum_value(btf, "bpf_func_id", "BPF_FUNC_get_attach_cookie");
 	case FEATURE_UPROBE_MULTI: /* 89ae89f53d20, 6.6 */
 		return features__enum_value(btf, "bpf_attach_type", "BPF_TRACE_UPROBE_MULTI");
+	case FEATURE_PEEK: /* a35b9af4ec2c, 6.2 */
+		return btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	case NR_FEATURES:
 		break;
 	}

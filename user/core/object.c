@@ -13,6 +13,7 @@
 #include "base/xz.h"
 #include "core/ktypes.h"
 #include "core/object.h"
+#include "core/peek.h"
 
 #define OBJECT_MAX (16U << 20) /* bytes of an ELF file of programs */
 
@@ -54,6 +55,8 @@ static void object__probe(struct object *o, const struct btf *btf, struct config
 	o->rq_get = features__tracepoint_args(btf, "block_getrq") > 0;
 	o->rq_merge = features__tracepoint_args(btf, "block_rq_merge") > 0;
 	object__probe_uring(o, btf, config);
+	/* Of types from elsewhere the numbers are not the kernel's. */
+	o->peek = o->btf ? 0 : peek__prepare(btf, config);
 }
 
 static enum dwell_exit object__no_types(const char *path)
@@ -91,13 +94,13 @@ bool object__has_map(const struct object *o, const char *name)
 	return bpf_object__find_map_by_name(o->obj, name) != NULL;
 }
 
-static struct bpf_object *object__unpack(const struct tool_object *from, bool raw,
+static struct bpf_object *object__unpack(const struct object *o, const struct tool_object *from,
 					 const char *types)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = from->name,
 		    .btf_custom_path = types);
 	size_t packed_size = 0, size;
-	const void *packed = raw ? from->raw(&packed_size) : from->btf(&packed_size);
+	const void *packed = o->raw ? from->raw(&packed_size) : from->btf(&packed_size);
 	struct bpf_object *obj;
 	void *elf;
 	int err = xz__unpack(packed, packed_size, OBJECT_MAX, &elf, &size);
@@ -106,6 +109,8 @@ static struct bpf_object *object__unpack(const struct tool_object *from, bool ra
 		errno = -err;
 		return NULL;
 	}
+	if (o->peek)
+		peek__write(elf, size, o->peek);
 	obj = bpf_object__open_mem(elf, size, &opts); /* keeps nothing of it */
 	free(elf);
 	return obj;
@@ -128,7 +133,7 @@ static struct bpf_object *object__open_packed(struct object *o, const struct too
 	if (o->types_fd < 0)
 		return NULL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->types_fd);
-	obj = object__unpack(from, o->raw, path);
+	obj = object__unpack(o, from, path);
 	if (!obj)
 		return NULL;
 	types = ktypes__cut(kernel, bpf_object__btf(obj));

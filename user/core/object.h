@@ -49,6 +49,7 @@ struct object {
 	bool has[NR_FEATURES]; /* this kernel */
 	bool blind_to_klock; /* there is no telling here, but for the kernel's lack of a feature */
 	uint32_t run_queue;  /* features__run_queue(), if locks of the kernel are looked at */
+	uint32_t peek;       /* peek__prepare() */
 	bool bio_ends;       /* this kernel tells of bios' ends… */
 	bool rq_merge;       /* …of requests that are merged… */
 	bool rq_get;         /* …and of bios that get one */
