@@ -49,7 +49,7 @@ static __always_inline u64 peek__member(const void *p, u32 offset, u32 size)
 {
 	u64 word;
 
-	/* Not beyond the 8 bytes that it is in: there may be nothing. Little-endian, as both are. */
+	/* Not beyond the 8 bytes that it is in: there may be nothing. All is little-endian here. */
 	word = peek__word(p + (offset & ~7U)) >> (offset & 7) * 8;
 	return size < 8 ? word & ((1ULL << (size & 7) * 8) - 1) : word;
 }

@@ -80,6 +80,18 @@ static void stack_padding(void **state)
 	btf__free(btf);
 }
 
+static void peek(void **state)
+{
+	struct btf *btf = empty();
+	int proto = btf__add_func_proto(btf, 0);
+
+	(void)state;
+	assert_false(features__has(btf, FEATURE_PEEK));
+	assert_true(btf__add_func(btf, "bpf_rdonly_cast", BTF_FUNC_GLOBAL, proto) > 0);
+	assert_true(features__has(btf, FEATURE_PEEK));
+	btf__free(btf);
+}
+
 static void run_queue(void **state)
 {
 	struct btf *btf = empty();
