@@ -123,7 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(helpers),       cmocka_unit_test(tracepoints),
 		cmocka_unit_test(stack_padding), cmocka_unit_test(run_queue),
-		cmocka_unit_test(texts),
+		cmocka_unit_test(peek),          cmocka_unit_test(texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

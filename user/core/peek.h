@@ -18,7 +18,7 @@ struct config;
  */
 uint32_t peek__prepare(const struct btf *kernel, struct config *config);
 
-/* Writes the calls of @function into the ELF file of programs @elf; anything else stays as it is. */
+/* Writes the calls of @function into @elf, a file of programs; anything else stays as it is. */
 void peek__write(void *elf, size_t size, uint32_t function);
 
 #endif
