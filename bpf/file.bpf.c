@@ -335,21 +335,21 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 static __always_inline u32 uring__op(struct io_kiocb *req)
 {
-	return file_config.uring[BPF_CORE_READ(req, opcode) & (NR_URING_OPS - 1)];
+	return file_config.uring[PEEK(req, opcode) & (NR_URING_OPS - 1)];
 }
 
 /* What the ring and the queue's entry say about how request @req will be done. */
 static __always_inline void uring__describe(struct uring_rec *rec, struct uring_thread *u,
 					    struct io_kiocb *req)
 {
-	u32 ring = BPF_CORE_READ(req, ctx, flags), flags = BPF_CORE_READ(req, flags);
+	u32 ring = PEEK(PEEK(req, ctx), flags), flags = PEEK(req, flags);
 
 	if (ring & IORING_SETUP_SQPOLL)
 		rec->flags |= URING_ELSEWHERE;
 	if (ring & IORING_SETUP_IOPOLL)
 		rec->flags |= URING_POLLED;
 	if (ring & IORING_SETUP_DEFER_TASKRUN)
-		rec->ring = (u64)BPF_CORE_READ(req, ctx);
+		rec->ring = (u64)PEEK(req, ctx);
 	if (u->linked || (flags & IOSQE_IO_DRAIN))
 		rec->flags |= URING_BEHIND;
 	u->linked = flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
@@ -396,11 +396,21 @@ int BPF_PROG(on_uring_submit_sqe, struct io_kiocb *req)
 	return 0;
 }
 
-/* The tally of a request that ended, by what its file is; TALLY_NONE if it is not on a file. */
-static __always_inline u32 uring__slot(struct io_kiocb *req, u64 row, u32 op)
+/* tally_key.aux. Its states say whether a read waited for the device, if they are known. */
+static __always_inline u32 uring__aux(const struct uring_rec *rec, u32 op)
 {
-	struct file *file = BPF_CORE_READ(req, file);
-	struct tally_key key = {.row = row, .aux = op | FILE_AUX_URING};
+	if (op != FILE_READ)
+		return op | FILE_AUX_URING;
+	if (rec->ns[STATE_DISK])
+		return op | FILE_AUX_URING | FILE_AUX_MISS;
+	return op | FILE_AUX_URING | (rec->ns[STATE_OTHER] ? FILE_AUX_UNTOLD : 0);
+}
+
+/* The tally of a request that ended, by what its file is; TALLY_NONE if it is not on a file. */
+static __always_inline u32 uring__slot(struct io_kiocb *req, const struct uring_rec *rec, u32 op)
+{
+	struct file *file = PEEK(req, file);
+	struct tally_key key = {.row = rec->row, .aux = uring__aux(rec, op)};
 	struct file_memo memo = {};
 	bool fresh = false;
 	u32 slot;
@@ -460,8 +470,8 @@ int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
 	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
 
 	if (clk)
-		uring__wait(clk, &clk->call.file.uring, (u64)ring, BPF_CORE_READ(ring, flags),
-			    events, bpf_ktime_get_ns());
+		uring__wait(clk, &clk->call.file.uring, (u64)ring, PEEK(ring, flags), events,
+			    bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -518,7 +528,7 @@ static __always_inline void uring__count(struct io_kiocb *req, const struct urin
 	op = uring__op(req);
 	if (!op || !window.run_start || rec->start < window.run_start || latency < config.min_ns)
 		return;
-	slot = uring__slot(req, rec->row, op);
+	slot = uring__slot(req, rec, op);
 	tally__add(slot, epoch, latency, latency);
 	uring__add_states(slot, epoch, rec);
 	file__sum(slot, epoch, op, res, rec->journal_ns);

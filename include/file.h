@@ -79,9 +79,11 @@ enum file_key {
 };
 
 /* tally_key.aux: enum file_op, and… */
-#define FILE_AUX_OP    0xff
-#define FILE_AUX_MISS  0x100 /* …a read that waited for a block device */
-#define FILE_AUX_URING 0x200 /* …an io_uring request: from its submission to its completion */
+#define FILE_AUX_OP     0xff
+#define FILE_AUX_MISS   0x100 /* …a read that waited for a block device */
+#define FILE_AUX_URING  0x200 /* …an io_uring request: from its submission to its completion */
+#define FILE_AUX_UNTOLD 0x400 /* …a read of which nobody tells whether it waited for one */
+#define FILE_AUX_CACHE  (FILE_AUX_MISS | FILE_AUX_UNTOLD)
 
 /* name_key.kind of a file's name: this and enum file_key */
 #define NAME_FILE 0x20000

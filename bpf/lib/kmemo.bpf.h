@@ -94,7 +94,7 @@ static __always_inline u64 kmemo__top(void)
 	return peek__number(compat__regs(bpf_get_current_task_btf()));
 }
 
-/* Is the stack, from @end up, as @m has it? Read as one, where a look at each word is a helper's. */
+/* Is the stack, from @end up, as @m has it? Read as one where each look takes a helper. */
 static __always_inline bool kmemo__holds(const struct kmemo *m, u64 end, struct kmemo_page *page)
 {
 	u64 bytes = (((u8 *)m->at)[(m->n - 1) & (KMEMO_FRAMES - 1)] + 1) * sizeof(u64), at;

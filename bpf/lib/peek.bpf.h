@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
  * Kernel memory whose address comes from elsewhere than a pointer that the verifier knows (a slot
- * of an array, what a map keeps) is read by a helper, value by value, at 20 to 30 ns each. Where the
- * kernel can make such an address a pointer (bpf_rdonly_cast(), a35b9af4ec2c, 6.2), this takes plain
- * loads: the call costs nothing, and what is not mapped reads as 0, as it does with the helper.
+ * of an array, what a map keeps) is read by a helper, value by value, at 20 to 30 ns each. Where
+ * the kernel can make such an address a pointer (bpf_rdonly_cast(), a35b9af4ec2c, 6.2), these are
+ * plain loads: the call costs nothing, and what is not mapped reads as 0, as with the helper.
  *
  * The loader writes the call in: user/core/peek.c.
  */

@@ -188,7 +188,9 @@ rows_add_up() { # file
 		for attach in auto raw_tp; do
 			MORE="--attach $attach" urings_known uring_read 1 '
 				between("time"; $row.total_ns; $all * 0.97; $all),
-				between("disk"; $row.states.disk; $device * 0.97; $all)' direct "$DISK" 20 $ring
+				between("disk"; $row.states.disk; $device * 0.97; $all),
+				expect($row.misses == $n and $row.miss.total_ns == $row.total_ns; "misses: \($row)")' \
+				direct "$DISK" 20 $ring
 		done
 		# the device is ready while the thread computes: when, nobody tells
 		urings_known uring_read 1 '
@@ -196,7 +198,8 @@ rows_add_up() { # file
 			between("not known"; $row.states.other; $row.total_ns * 0.6; $row.total_ns)' late "$DISK" 10 $ring
 	done
 	# the kernel's own thread submits and looks for ends, and neither leaves a trace: nothing is known
-	urings_known uring_read 1 'expect($row.states == {other: $row.total_ns}; "states: \($row)")' \
+	urings_known uring_read 1 'expect($row.states == {other: $row.total_ns}; "states: \($row)"),
+		expect($row.misses == 0 and $row.hit.count == 0; "hits or misses: \($row)")' \
 		direct "$DISK" 10 polled
 	# behind a read, for which it waits first
 	urings_known uring_fsync 1 'row("uring_read") as $read |
@@ -212,6 +215,7 @@ rows_add_up() { # file
 	for ring in plain defer; do
 		urings_known uring_read 1 '
 			expect($row.bytes == $n * 4096; "\($row.bytes) bytes"),
+			expect($row.misses == 0 and $row.hit.count == $n; "misses: \($row)"),
 			expect($row.states.cpu > 0 and ($row.states | del(.cpu, .runq, .preempt)) == {}; "states: \($row)")' \
 			cached "$DWELL_TEST_DIR/data" 500 $ring
 	done

@@ -261,7 +261,7 @@ static struct file_row *file__row(struct session *s, const struct tally *t,
 
 	*fresh = (struct file_row){.path = file__path(s, &t->key)};
 	fresh->key = arena__printf(&s->arena, "%llx %u %s", (unsigned long long)t->key.row,
-				   t->key.aux & ~FILE_AUX_MISS, fresh->path ?: "");
+				   t->key.aux & ~FILE_AUX_CACHE, fresh->path ?: "");
 	if (!fresh->key) {
 		file__no_memory();
 		return NULL;
@@ -287,6 +287,7 @@ static int file__add(struct session *s, struct file_row *row, const struct tally
 		     struct file_sum *sum)
 {
 	int err = tallies__sum_add(&row->sum, t->hist, &s->arena);
+	uint32_t aux = t->key.aux;
 
 	row->count += t->count;
 	row->total_ns += t->hist->sum;
@@ -295,8 +296,8 @@ static int file__add(struct session *s, struct file_row *row, const struct tally
 	row->bytes += sum->bytes;
 	row->journal_ns += sum->journal_ns;
 	tallies__add_states(row->states, t);
-	if (!err && (t->key.aux & (FILE_AUX_OP | FILE_AUX_URING)) == FILE_READ)
-		err = file__add_part(s, t->key.aux & FILE_AUX_MISS ? &row->miss : &row->hit, t);
+	if (!err && (aux & FILE_AUX_OP) == FILE_READ && !(aux & FILE_AUX_UNTOLD))
+		err = file__add_part(s, aux & FILE_AUX_MISS ? &row->miss : &row->hit, t);
 	row->misses = row->miss.count;
 	memset(sum, 0, sizeof(*sum));
 	return err;
