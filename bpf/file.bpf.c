@@ -335,21 +335,21 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 static __always_inline u32 uring__op(struct io_kiocb *req)
 {
-	return file_config.uring[PEEK(req, opcode) & (NR_URING_OPS - 1)];
+	return file_config.uring[BPF_CORE_READ(req, opcode) & (NR_URING_OPS - 1)];
 }
 
 /* What the ring and the queue's entry say about how request @req will be done. */
 static __always_inline void uring__describe(struct uring_rec *rec, struct uring_thread *u,
 					    struct io_kiocb *req)
 {
-	u32 ring = PEEK(PEEK(req, ctx), flags), flags = PEEK(req, flags);
+	u32 ring = BPF_CORE_READ(req, ctx, flags), flags = BPF_CORE_READ(req, flags);
 
 	if (ring & IORING_SETUP_SQPOLL)
 		rec->flags |= URING_ELSEWHERE;
 	if (ring & IORING_SETUP_IOPOLL)
 		rec->flags |= URING_POLLED;
 	if (ring & IORING_SETUP_DEFER_TASKRUN)
-		rec->ring = (u64)PEEK(req, ctx);
+		rec->ring = (u64)BPF_CORE_READ(req, ctx);
 	if (u->linked || (flags & IOSQE_IO_DRAIN))
 		rec->flags |= URING_BEHIND;
 	u->linked = flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
@@ -409,7 +409,7 @@ static __always_inline u32 uring__aux(const struct uring_rec *rec, u32 op)
 /* The tally of a request that ended, by what its file is; TALLY_NONE if it is not on a file. */
 static __always_inline u32 uring__slot(struct io_kiocb *req, const struct uring_rec *rec, u32 op)
 {
-	struct file *file = PEEK(req, file);
+	struct file *file = BPF_CORE_READ(req, file);
 	struct tally_key key = {.row = rec->row, .aux = uring__aux(rec, op)};
 	struct file_memo memo = {};
 	bool fresh = false;
@@ -470,8 +470,8 @@ int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
 	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
 
 	if (clk)
-		uring__wait(clk, &clk->call.file.uring, (u64)ring, PEEK(ring, flags), events,
-			    bpf_ktime_get_ns());
+		uring__wait(clk, &clk->call.file.uring, (u64)ring, BPF_CORE_READ(ring, flags),
+			    events, bpf_ktime_get_ns());
 	return 0;
 }
 

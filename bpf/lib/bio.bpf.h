@@ -15,8 +15,8 @@
 /* The inode whose cached pages @bio reads or writes, or NULL: direct I/O, memory of nobody's. */
 static __always_inline struct inode *bio__cached(struct bio *bio)
 {
-	struct bio_vec *vec = PEEK(bio, bi_io_vec);
-	u32 at = PEEK(bio, bi_iter.bi_idx);
+	struct bio_vec *vec = BPF_CORE_READ(bio, bi_io_vec);
+	u32 at = BPF_CORE_READ(bio, bi_iter.bi_idx);
 	struct page *page = NULL;
 	u64 head = 0, mapping;
 
@@ -29,13 +29,13 @@ static __always_inline struct inode *bio__cached(struct bio *bio)
 		return NULL;
 	/* A part of a larger folio: the first page has what is known of all. */
 	if (bpf_core_field_exists(page->compound_head))
-		head = PEEK(page, compound_head);
+		head = BPF_CORE_READ(page, compound_head);
 	if (head & 1)
 		page = (void *)(head - 1);
-	mapping = (u64)PEEK(page, mapping);
+	mapping = (u64)BPF_CORE_READ(page, mapping);
 	if (!mapping || (mapping & PAGE_MAPPING_FLAGS))
 		return NULL;
-	return PEEK((struct address_space *)mapping, host);
+	return BPF_CORE_READ((struct address_space *)mapping, host);
 }
 
 /*
@@ -44,14 +44,14 @@ static __always_inline struct inode *bio__cached(struct bio *bio)
  */
 static __always_inline struct file *bio__direct(struct bio *bio)
 {
-	struct iomap_dio *dio = PEEK(bio, bi_private);
-	struct file *file = PEEK(PEEK(dio, iocb), ki_filp);
-	struct inode *inode = PEEK(file, f_inode);
+	struct iomap_dio *dio = BPF_CORE_READ(bio, bi_private);
+	struct file *file = BPF_CORE_READ(dio, iocb, ki_filp);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-	if (!inode || (PEEK(inode, i_mode) & S_IFMT) != S_IFREG)
+	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
 		return NULL;
-	if (PEEK(PEEK(inode, i_mapping), host) != inode ||
-	    PEEK(PEEK(file, f_path.dentry), d_parent) == NULL)
+	if (BPF_CORE_READ(inode, i_mapping, host) != inode ||
+	    BPF_CORE_READ(file, f_path.dentry, d_parent) == NULL)
 		return NULL;
 	return file;
 }
@@ -63,11 +63,11 @@ static __always_inline u64 bio__cgroup(struct bio *bio)
 
 	if (!bio || !bpf_core_field_exists(bio->bi_blkg))
 		return 0;
-	cgroup = PEEK(PEEK(PEEK(bio, bi_blkg), blkcg), css.cgroup);
+	cgroup = BPF_CORE_READ(bio, bi_blkg, blkcg, css.cgroup);
 	/* The first hierarchy that a kernel makes is that of version 2. */
-	if (!cgroup || PEEK(PEEK(cgroup, root), hierarchy_id))
+	if (!cgroup || BPF_CORE_READ(cgroup, root, hierarchy_id))
 		return 0;
-	return PEEK(PEEK(cgroup, kn), id);
+	return BPF_CORE_READ(cgroup, kn, id);
 }
 
 /*
@@ -80,14 +80,15 @@ static __always_inline bool bio__writes_back(struct bio *bio, u32 op)
 
 	if (!inode)
 		return false;
-	return (PEEK(inode, i_mode) & S_IFMT) == S_IFREG || !(op & (REQUEST_SYNC | REQUEST_META));
+	return (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG ||
+	       !(op & (REQUEST_SYNC | REQUEST_META));
 }
 
 static __always_inline u64 bio__row(struct inode *inode)
 {
-	if ((PEEK(inode, i_mode) & S_IFMT) == S_IFBLK)
-		return ROW_BLOCK | PEEK(inode, i_rdev);
-	return (u64)PEEK(PEEK(inode, i_sb), s_dev) << 32 |
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFBLK)
+		return ROW_BLOCK | BPF_CORE_READ(inode, i_rdev);
+	return (u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32 |
 	       (u32)((inode__number(inode) * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
@@ -95,7 +96,7 @@ static __always_inline u64 bio__row(struct inode *inode)
 static __noinline void bio__name(const struct name_key *key, struct inode *inode)
 {
 	struct name *name = name__new(key);
-	struct hlist_node *alias = PEEK(inode, i_dentry.first);
+	struct hlist_node *alias = BPF_CORE_READ(inode, i_dentry.first);
 	struct dentry *dentry = NULL, *parent;
 
 	/* A file without a name: removed, and only open. */
@@ -104,7 +105,7 @@ static __noinline void bio__name(const struct name_key *key, struct inode *inode
 	name->flags = NAME_BELOW_MOUNT;
 	dentry = (void *)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
 	for (int i = 0; i < NAME_PARTS; i++) {
-		parent = PEEK(dentry, d_parent);
+		parent = BPF_CORE_READ(dentry, d_parent);
 		if (dentry == parent) {
 			if (!name->len)
 				name__append(name, dentry);
@@ -126,7 +127,7 @@ __noinline u64 bio__file(u64 address)
 	struct name_key key = {.kind = NAME_ROW_FILE};
 	struct bio *bio = (void *)address;
 	struct file *file = bio ? bio__direct(bio) : NULL;
-	struct inode *inode = file ? PEEK(file, f_inode) : NULL;
+	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : NULL;
 
 	if (!bio)
 		return ROW_NO_FILE;

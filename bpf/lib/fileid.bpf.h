@@ -26,31 +26,54 @@ static __always_inline void file__set(struct file_memo *memo, u32 kind, u64 id, 
 /* Pipes, sockets, terminals are no files, nor are anonymous inodes (regular ones since 6.16). */
 static __always_inline bool file__is_file(struct inode *inode, struct super_block *sb)
 {
-	u16 mode = PEEK(inode, i_mode) & S_IFMT;
+	u16 mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 
 	return (mode == S_IFREG || mode == S_IFDIR || mode == S_IFBLK) &&
-	       PEEK(sb, s_magic) != ANON_INODE_FS_MAGIC;
+	       BPF_CORE_READ(sb, s_magic) != ANON_INODE_FS_MAGIC;
+}
+
+/* What an open file is recognised by. */
+struct file_look {
+	struct inode *inode;
+	u64 ino;
+	u32 generation;
+};
+
+static __always_inline struct file_look file__look(struct file *file)
+{
+	struct file_look look;
+
+	if (peek__loads()) {
+		look.inode = PEEK(file, f_inode);
+		look.ino = PEEK(look.inode, i_ino);
+		look.generation = PEEK(look.inode, i_generation);
+		return look;
+	}
+	look.inode = BPF_CORE_READ(file, f_inode);
+	look.ino = BPF_CORE_READ(look.inode, i_ino);
+	look.generation = BPF_CORE_READ(look.inode, i_generation);
+	return look;
 }
 
 /* Makes @memo the file's; false if it is none. */
 static __always_inline bool file__identify(struct file_memo *memo, struct file *file)
 {
-	struct inode *inode = PEEK(file, f_inode);
-	u64 ino = PEEK(inode, i_ino);
-	u32 generation = PEEK(inode, i_generation);
+	struct file_look look = file__look(file);
+	struct inode *inode = look.inode;
 	struct super_block *sb;
 
 	if (likely(memo->id.kind == FILE_KEY_INODE && memo->id.file == (u64)file &&
-		   memo->id.inode == (u64)inode && memo->id.id == ino &&
-		   memo->id.id2 >> 32 == generation))
+		   memo->id.inode == (u64)inode && memo->id.id == look.ino &&
+		   memo->id.id2 >> 32 == look.generation))
 		return true;
-	sb = PEEK(inode, i_sb);
+	sb = BPF_CORE_READ(inode, i_sb);
 	if (!file__is_file(inode, sb))
 		return false;
 	if (config.by == BY_MOUNT)
-		file__set(memo, FILE_KEY_MOUNT, (u64)PEEK(file, f_path.mnt), PEEK(sb, s_dev));
+		file__set(memo, FILE_KEY_MOUNT, (u64)BPF_CORE_READ(file, f_path.mnt),
+			  BPF_CORE_READ(sb, s_dev));
 	else
-		file__set(memo, FILE_KEY_INODE, ino, inode__where(inode, sb));
+		file__set(memo, FILE_KEY_INODE, look.ino, inode__where(inode, sb));
 	memo->id.file = (u64)file;
 	memo->id.inode = (u64)inode;
 	return true;
@@ -78,9 +101,9 @@ static __noinline void file__name(const struct file_id *id, struct file *file)
 		name__path(&key, file);
 		return;
 	}
-	mnt = PEEK(file, f_path.mnt);
+	mnt = BPF_CORE_READ(file, f_path.mnt);
 	if (name__new(&key))
-		name__walk(&key, PEEK(mnt, mnt_root), mnt);
+		name__walk(&key, BPF_CORE_READ(mnt, mnt_root), mnt);
 }
 
 #endif

@@ -12,8 +12,8 @@
 /* enum klock_class of @lock, which @task (the current one) wants. */
 static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
 {
-	struct mm_struct *mm = PEEK(task, mm);
-	struct sighand_struct *sighand = PEEK(task, sighand);
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct sighand_struct *sighand = BPF_CORE_READ(task, sighand);
 	struct syscall_regs regs;
 	struct file *file;
 	u64 inode, pipe;
@@ -31,10 +31,10 @@ static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
 	file = path__file(task, regs.arg[0], true);
 	if (!file)
 		return KLOCK_UNKNOWN;
-	inode = (u64)PEEK(file, f_inode);
+	inode = (u64)BPF_CORE_READ(file, f_inode);
 	if (lock == inode + bpf_core_field_offset(struct inode, i_rwsem))
 		return KLOCK_INODE;
-	pipe = (u64)PEEK(PEEK(file, f_inode), i_pipe);
+	pipe = (u64)BPF_CORE_READ(file, f_inode, i_pipe);
 	if (pipe && lock == pipe + bpf_core_field_offset(struct pipe_inode_info, mutex))
 		return KLOCK_PIPE;
 	return KLOCK_UNKNOWN;
@@ -50,9 +50,9 @@ static __always_inline struct task_struct *klock__owner(u64 lock, u32 flags)
 	if (flags & (LCB_F_SPIN | LCB_F_RT | LCB_F_PERCPU))
 		return NULL;
 	if (flags & LCB_F_MUTEX) {
-		owner = PEEK((struct mutex *)lock, owner.counter);
+		owner = BPF_CORE_READ((struct mutex *)lock, owner.counter);
 	} else if (flags & (LCB_F_READ | LCB_F_WRITE)) {
-		owner = PEEK((struct rw_semaphore *)lock, owner.counter);
+		owner = BPF_CORE_READ((struct rw_semaphore *)lock, owner.counter);
 		if (owner & RWSEM_READER_OWNED)
 			return NULL;
 	}

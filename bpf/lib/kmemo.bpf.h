@@ -105,7 +105,7 @@ static __always_inline bool kmemo__holds(const struct kmemo *m, u64 end, struct 
 		return false;
 	for (u64 i = 0; i < KMEMO_FRAMES && i < m->n; i++) {
 		at = ((u8 *)m->at)[i] & (KMEMO_WORDS - 1);
-		if ((peek__loads() ? peek__word((u64 *)end + at) : page->word[at]) != m->ip[i])
+		if ((peek__loads() ? peek__load((u64 *)end + at) : page->word[at]) != m->ip[i])
 			return false;
 	}
 	return peek__word((void *)(kmemo__top() - sizeof(u64))) == m->outer;

@@ -39,43 +39,57 @@ __noinline u64 path__own_file(u64 fd)
 	return file;
 }
 
+/* The same of any task, where peek__loads(). */
+static __always_inline struct file *path__peek_file(struct task_struct *task, u64 fd)
+{
+	struct files_struct *files = PEEK(task, files);
+	struct fdtable *fdt = PEEK(files, fdt);
+
+	/* Nothing is at NULL, and so no descriptor. */
+	if (fd >= PEEK(fdt, max_fds))
+		return NULL;
+	return (struct file *)peek__load(PEEK(fdt, fd) + fd);
+}
+
 /* The open file behind @task's descriptor @fd, or NULL. @current: it is the current one. */
 static __always_inline struct file *path__file(struct task_struct *task, u64 fd, bool current)
 {
-	struct files_struct *files;
+	struct file *file = NULL;
 	struct fdtable *fdt;
 
-	if (current && !peek__loads())
+	if (peek__loads())
+		return path__peek_file(task, fd);
+	if (current)
 		return (struct file *)path__own_file(fd);
-	files = PEEK(task, files);
-	fdt = PEEK(files, fdt);
-	if (!fdt || fd >= PEEK(fdt, max_fds))
+	fdt = BPF_CORE_READ(task, files, fdt);
+	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
 		return NULL;
-	return (struct file *)peek__word(PEEK(fdt, fd) + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(fdt, fd) + fd);
+	return file;
 }
 
 /* The directory that a path begins at: the root, the working directory or an open one. */
 static __always_inline bool path__base(struct task_struct *task, const struct path_text *path,
 				       s32 dirfd, struct path *out)
 {
-	struct fs_struct *fs = PEEK(task, fs);
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct file *file;
 
 	if (path->text[0] == '/') {
-		out->dentry = PEEK(fs, root.dentry);
-		out->mnt = PEEK(fs, root.mnt);
+		out->dentry = BPF_CORE_READ(fs, root.dentry);
+		out->mnt = BPF_CORE_READ(fs, root.mnt);
 		return true;
 	}
 	if (dirfd == AT_FDCWD) {
-		out->dentry = PEEK(fs, pwd.dentry);
-		out->mnt = PEEK(fs, pwd.mnt);
+		out->dentry = BPF_CORE_READ(fs, pwd.dentry);
+		out->mnt = BPF_CORE_READ(fs, pwd.mnt);
 		return true;
 	}
 	file = path__file(task, dirfd, true);
 	if (!file)
 		return false;
-	out->dentry = PEEK(file, f_path.dentry);
-	out->mnt = PEEK(file, f_path.mnt);
+	out->dentry = BPF_CORE_READ(file, f_path.dentry);
+	out->mnt = BPF_CORE_READ(file, f_path.mnt);
 	return true;
 }
 
@@ -105,8 +119,8 @@ static __always_inline u64 path__where(struct task_struct *task, const struct pa
 
 	if (!path__base(task, path, dirfd, &base))
 		return 0;
-	inode = PEEK(base.dentry, d_inode);
-	return hash__step(PEEK(PEEK(inode, i_sb), s_dev), inode__number(inode));
+	inode = BPF_CORE_READ(base.dentry, d_inode);
+	return hash__step(BPF_CORE_READ(inode, i_sb, s_dev), inode__number(inode));
 }
 
 static __always_inline u64 path__hash(const struct path_text *path)

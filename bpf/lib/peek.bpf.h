@@ -23,13 +23,19 @@ static __always_inline bool peek__loads(void)
 
 static void *(*const peek__cast)(const void *p, u32 type) = (void *)CONFIG_PEEK_CALL;
 
-/* The 8 bytes at @p, by a structure that begins with a number of that size. */
+/* The 8 bytes at @p, where peek__loads(): by a structure that begins with such a number. */
+static __always_inline u64 peek__load(const void *p)
+{
+	return ((struct timespec64 *)peek__cast(p, config.peek_type))->tv_sec;
+}
+
+/* The same anywhere. */
 static __always_inline u64 peek__word(const void *p)
 {
 	u64 word = 0;
 
 	if (peek__loads())
-		return ((struct timespec64 *)peek__cast(p, config.peek_type))->tv_sec;
+		return peek__load(p);
 	bpf_probe_read_kernel(&word, sizeof(word), p);
 	return word;
 }
@@ -50,20 +56,20 @@ static __always_inline u64 peek__member(const void *p, u32 offset, u32 size)
 	u64 word;
 
 	/* Not beyond the 8 bytes that it is in: there may be nothing. All is little-endian here. */
-	word = peek__word(p + (offset & ~7U)) >> (offset & 7) * 8;
+	word = peek__load(p + (offset & ~7U)) >> (offset & 7) * 8;
 	return size < 8 ? word & ((1ULL << (size & 7) * 8) - 1) : word;
 }
 
-/* A member, as BPF_CORE_READ() gives it: here and in the kernel it may differ in size. */
+/*
+ * A member, as BPF_CORE_READ() gives it (here and in the kernel it may differ in size), where
+ * peek__loads(): who asks once for several keeps the program short that the verifier goes through.
+ */
 #define PEEK(p, member)                                                                            \
 	({                                                                                         \
 		__auto_type p__ = (p);                                                             \
                                                                                                    \
-		peek__loads()                                                                      \
-			? (typeof(p__->member))peek__member(p__,                                   \
-							    bpf_core_field_offset(p__->member),    \
-							    bpf_core_field_size(p__->member))      \
-			: BPF_CORE_READ(p__, member);                                              \
+		(typeof(p__->member))peek__member(p__, bpf_core_field_offset(p__->member),         \
+						  bpf_core_field_size(p__->member));               \
 	})
 
 #endif

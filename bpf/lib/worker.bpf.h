@@ -17,8 +17,8 @@ static __always_inline struct io_kiocb *worker__request(struct task_struct *task
 	if (!bpf_core_field_exists(task->worker_private) ||
 	    !bpf_core_field_exists(worker->cur_work))
 		return NULL;
-	worker = PEEK(task, worker_private);
-	work = PEEK(worker, cur_work);
+	worker = BPF_CORE_READ(task, worker_private);
+	work = BPF_CORE_READ(worker, cur_work);
 	return work ? work - bpf_core_field_offset(struct io_kiocb, work) : NULL;
 }
 

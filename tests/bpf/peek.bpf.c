@@ -10,13 +10,16 @@ struct peek_answer answer SEC(".data.test");
 SEC("raw_tp")
 int look(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct inode *inode = PEEK(PEEK(PEEK(compat__current(), fs), pwd.dentry), d_inode);
+	struct inode *inode;
 
+	if (!peek__loads())
+		return 0;
+	inode = PEEK(PEEK(PEEK(compat__current(), fs), pwd.dentry), d_inode);
 	answer.ino = PEEK(inode, i_ino);
 	answer.mode = PEEK(inode, i_mode);
 	answer.generation = PEEK(inode, i_generation);
 	answer.dev = PEEK(PEEK(inode, i_sb), s_dev);
-	return 0;
+	return 1;
 }
 
 /* args: address */
