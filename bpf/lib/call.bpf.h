@@ -83,7 +83,7 @@ static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
 	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
 	struct tally_states *states;
 
-	tally__add_own(clock__is_alone(clk), slot, epoch, span->latency, span->latency);
+	tally__put(slot, epoch, span->latency, span->latency, tally__weight(clock__is_alone(clk)));
 	if (slot == TALLY_NONE || !epoch || epoch > window.last || likely(!clk->call.left))
 		return;
 	states = bpf_map_lookup_elem(&tally_states, &index);

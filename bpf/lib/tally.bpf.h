@@ -81,10 +81,20 @@ static __always_inline bool tally__alone(u64 weight)
 {
 	return weight == TALLY_ALONE;
 }
+
+static __always_inline u64 tally__weight(bool alone)
+{
+	return alone ? TALLY_ALONE : 1;
+}
 #else
 static __always_inline bool tally__alone(u64 weight)
 {
 	return false;
+}
+
+static __always_inline u64 tally__weight(bool alone)
+{
+	return 1;
 }
 #endif
 
@@ -122,14 +132,14 @@ __noinline __attribute__((unused)) int tally__count(u32 slot, u32 epoch, u64 ns)
 
 /*
  * Adds @weight waits that ended: each @total ns long since the run's start, @inside of them in
- * @epoch. A global function of scalars, which the verifier looks at once and not once per caller.
+ * @epoch.
  */
-__noinline int tally__add_weighted(u32 slot, u32 epoch, u64 inside, u64 total, u64 weight)
+static __always_inline void tally__put(u32 slot, u32 epoch, u64 inside, u64 total, u64 weight)
 {
 	struct hist *hist = tally__hist(slot, epoch);
 
 	if (!hist)
-		return 0;
+		return;
 	if (tally__alone(weight))
 		hist->sum += inside;
 	else
@@ -137,6 +147,12 @@ __noinline int tally__add_weighted(u32 slot, u32 epoch, u64 inside, u64 total, u
 	if (unlikely(total > hist->max))
 		compat__max(&hist->max, total);
 	tally__bucket(hist, total, weight);
+}
+
+/* A global function of scalars, which the verifier looks at once and not once per caller. */
+__noinline int tally__add_weighted(u32 slot, u32 epoch, u64 inside, u64 total, u64 weight)
+{
+	tally__put(slot, epoch, inside, total, weight);
 	return 0;
 }
 
@@ -145,17 +161,10 @@ static __always_inline void tally__add(u32 slot, u32 epoch, u64 inside, u64 tota
 	tally__add_weighted(slot, epoch, inside, total, 1);
 }
 
-#ifdef TALLY_OWN
 /* A wait of a thread ended, in a hook of its own; @alone: no other thread is of the tally's row. */
 static __always_inline void tally__add_own(bool alone, u32 slot, u32 epoch, u64 inside, u64 total)
 {
-	tally__add_weighted(slot, epoch, inside, total, alone ? TALLY_ALONE : 1);
+	tally__add_weighted(slot, epoch, inside, total, tally__weight(alone));
 }
-#else
-static __always_inline void tally__add_own(bool alone, u32 slot, u32 epoch, u64 inside, u64 total)
-{
-	tally__add(slot, epoch, inside, total);
-}
-#endif
 
 #endif
