@@ -4,7 +4,7 @@
  * without any probe on a system call.
  *
  * In two steps, because a thread mostly waits for what it waited for last time: `cause__print`
- * takes a cheap fingerprint; only when it differs from the remembered one does `cause__resolve`
+ * takes a cheap fingerprint; only when it differs from the remembered one does `cause__find_tally`
  * find the state, the key and the names.
  */
 #ifndef DWELL_CAUSE_BPF_H
@@ -275,6 +275,7 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 
 	m->word = WORD_SET;
 	m->id = m->id2 = 0;
+	m->state = m->slot = 0;
 	if (task_state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN)) {
 		m->word |= WORD_FROZEN | WORD_ARG(task_state);
 		return;
@@ -639,17 +640,27 @@ static __always_inline void cause__name(const struct cause *c)
 		name__bytes(&key, c->text, c->text_len);
 }
 
-/* Finds out the state behind fingerprint @m and, with @tally, the slot that the wait goes to. */
-static __noinline int cause__resolve(struct clock *clk, struct clock_memo *m, bool current,
-				     bool tally)
+/* Finds out the state behind fingerprint @m of a thread's wait. */
+VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
+{
+	struct cause c = {};
+
+	if (!clk || !m)
+		return 0;
+	m->state = cause__state(&c, m, &clk->memo);
+	m->slot = TALLY_NONE;
+	return 0;
+}
+
+/* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
+VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, bool current)
 {
 	struct cause c = {};
 	bool fresh = false;
 
-	m->state = cause__state(&c, m, &clk->memo);
-	m->slot = TALLY_NONE;
-	if (!tally)
+	if (!clk || !m)
 		return 0;
+	m->state = cause__state(&c, m, &clk->memo);
 	if (current && m->state == STATE_SYNC)
 		cause__event(&c, m);
 	c.key.row = clk->row;
@@ -672,7 +683,10 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	cause__print(&m, clk, task, task_state, current, tally);
 	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
 		return clk->memo.state;
-	cause__resolve(clk, &m, current, tally);
+	if (tally)
+		cause__find_tally(clk, &m, current);
+	else
+		cause__find_state(clk, &m);
 	clk->memo = m;
 	return m.state;
 }

@@ -20,6 +20,17 @@
 
 const volatile struct config config SEC(".rodata.core");
 
+/*
+ * A function that the verifier looks at once, whoever calls it in whatever state. Pointers that it
+ * gets may be NULL. Those take e5069b9c23b3, 5.12: before, and so with DWELL_RAW, it is looked at
+ * anew for each call.
+ */
+#ifdef DWELL_RAW
+#define VERIFIED_ONCE static __noinline __attribute__((unused))
+#else
+#define VERIFIED_ONCE __noinline
+#endif
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

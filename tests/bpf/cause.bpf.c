@@ -86,7 +86,7 @@ int name_of_fd(struct bpf_raw_tracepoint_args *ctx)
 	struct clock_memo m = {.word = WORD_SET | (ctx->args[0] & 0xffff)};
 
 	cause__print_fd(&m, self(), ctx->args[1], true);
-	cause__resolve(&the_clock, &m, false, true);
+	cause__find_tally(&the_clock, &m, false);
 	answer.state = m.state;
 	answer.slot = m.slot;
 	return 0;
