@@ -282,7 +282,7 @@ static __always_inline void file__end_name(struct file_call *fc, struct file_mem
 	if (memo->id.kind == FILE_KEY_PATH) {
 		struct name_key key = file__name_key(&memo->id);
 
-		path__name(&key, task, &fc->path, fc->fd);
+		path__name(&key, &fc->path, fc->fd);
 		return;
 	}
 	if (!file)

@@ -235,7 +235,7 @@ __noinline int cause__name_path(void)
 	if (!p)
 		return 0;
 	key.id = p->id;
-	path__name(&key, compat__current(), &p->path, p->dirfd);
+	path__name(&key, &p->path, p->dirfd);
 	return 0;
 }
 

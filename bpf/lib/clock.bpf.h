@@ -219,13 +219,16 @@ static __always_inline void clock__retire(struct clock *clk, u32 epoch)
  * The first turn in a new epoch: the open segment's part before the cut goes to the old epoch's
  * bank, and the older of the two banks becomes the new epoch's.
  */
-static __noinline void clock__cross(struct clock *clk, u32 epoch)
+VERIFIED_ONCE int clock__cross(struct clock *clk, u32 epoch)
 {
 	u32 before = epoch - 1;
-	bool adjacent = clk->epoch == before;
-	u64 part =
-		clock__span(clock__later(clk->since, window__start(before)), window__start(epoch));
+	bool adjacent;
+	u64 part;
 
+	if (!clk)
+		return 0;
+	adjacent = clk->epoch == before;
+	part = clock__span(clock__later(clk->since, window__start(before)), window__start(epoch));
 	clock__retire(clk, epoch);
 	/* A clock that slept through whole epochs: what lies before the last one is past. */
 	if (!adjacent) {
@@ -237,12 +240,12 @@ static __noinline void clock__cross(struct clock *clk, u32 epoch)
 	clk->spill_ns = part;
 	clk->spill_slot = clk->slot;
 	clk->epoch = epoch;
+	return 0;
 }
 
 /*
  * The clock goes over to the epoch that has begun. What follows in the same hook, with a time that
- * was taken before, needs no other look: clock__move(). It is not in each turn, since the verifier
- * goes through all of it again for each.
+ * was taken before, needs no other look: clock__move().
  */
 static __always_inline void clock__notice(struct clock *clk)
 {

@@ -129,20 +129,23 @@ static __always_inline u64 path__hash(const struct path_text *path)
 }
 
 /* Keeps the path that was read as the name @key. */
-static __noinline void path__name(const struct name_key *key, struct task_struct *task,
-				  const struct path_text *path, s32 dirfd)
+VERIFIED_ONCE int path__name(const struct name_key *key, const struct path_text *path, s32 dirfd)
 {
-	struct name *name = name__new(key);
 	struct path base = {};
+	struct name *name;
 
+	if (!key || !path)
+		return 0;
+	name = name__new(key);
 	if (!name)
-		return;
+		return 0;
 	bpf_probe_read_kernel(name->text, NAME_SIZE, path->text);
 	if (path->cut)
 		name->flags |= NAME_CUT;
 	name->len = path->len + 1;
-	if (path__base(task, path, dirfd, &base))
+	if (path__base(compat__current(), path, dirfd, &base))
 		name__walk(key, base.dentry, base.mnt);
+	return 0;
 }
 
 #endif
