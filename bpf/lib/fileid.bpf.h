@@ -41,18 +41,15 @@ struct file_look {
 
 static __always_inline struct file_look file__look(struct file *file)
 {
-	struct file_look look;
+	struct inode *inode;
 
 	if (peek__loads()) {
-		look.inode = PEEK(file, f_inode);
-		look.ino = PEEK(look.inode, i_ino);
-		look.generation = PEEK(look.inode, i_generation);
-		return look;
+		inode = PEEK(file, f_inode);
+		return (struct file_look){inode, PEEK(inode, i_ino), PEEK(inode, i_generation)};
 	}
-	look.inode = BPF_CORE_READ(file, f_inode);
-	look.ino = BPF_CORE_READ(look.inode, i_ino);
-	look.generation = BPF_CORE_READ(look.inode, i_generation);
-	return look;
+	inode = BPF_CORE_READ(file, f_inode);
+	return (struct file_look){inode, BPF_CORE_READ(inode, i_ino),
+				  BPF_CORE_READ(inode, i_generation)};
 }
 
 /* Makes @memo the file's; false if it is none. */

@@ -132,11 +132,14 @@ static __always_inline u64 path__hash(const struct path_text *path)
 VERIFIED_ONCE int path__name(const struct name_key *key, const struct path_text *path, s32 dirfd)
 {
 	struct path base = {};
+	struct name_key own;
 	struct name *name;
 
 	if (!key || !path)
 		return 0;
-	name = name__new(key);
+	/* Of memory that a function was given, no key may be looked up before 6.2. */
+	own = *key;
+	name = name__new(&own);
 	if (!name)
 		return 0;
 	bpf_probe_read_kernel(name->text, NAME_SIZE, path->text);
@@ -144,7 +147,7 @@ VERIFIED_ONCE int path__name(const struct name_key *key, const struct path_text 
 		name->flags |= NAME_CUT;
 	name->len = path->len + 1;
 	if (path__base(compat__current(), path, dirfd, &base))
-		name__walk(key, base.dentry, base.mnt);
+		name__walk(&own, base.dentry, base.mnt);
 	return 0;
 }
 
