@@ -136,6 +136,16 @@ waits() {
 		(.rows[] | same("states of \(.count) calls"; .states | map(.) | total; .total_ns))'
 }
 
+@test "io: the file that cached writes are of, from the middle of a large folio, too" {
+	file_system
+	# shellcheck disable=SC2016 # the inner shell's
+	dwell io --by file --dev "$DEV" --json -o "$T/out" -- sh -c '
+		dd if=/dev/zero of="$0" bs=64k count=32 conv=fsync &&
+			dd if=/dev/zero of="$0" bs=4k seek=9 count=1 conv=notrunc,fsync' "$MNT/a file" 2>"$T/err"
+	check "$T/out" 'within("bytes"; [.rows[] | select(.file == $file).bytes] | total;
+		2101248 - .loss.total * 1048576; 2101248)' --arg file "$MNT/a file"
+}
+
 @test "io: counts, bytes, and the device's time" {
 	local attach
 
