@@ -90,6 +90,11 @@ struct dentry {
 	} d_u;
 };
 
+/* The union lost its name after 6.18; so it is in 7.3. */
+struct dentry___unnamed {
+	struct hlist_node d_alias;
+};
+
 struct vfsmount {
 	struct dentry *mnt_root;
 };
@@ -357,6 +362,11 @@ struct block_device {
 struct page {
 	struct address_space *mapping;
 	unsigned long compound_head;
+};
+
+/* Renamed for 8c846c879e22, 7.1. */
+struct page___info {
+	unsigned long compound_info;
 };
 
 struct bio_vec {

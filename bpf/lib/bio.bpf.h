@@ -18,7 +18,7 @@ static __always_inline struct inode *bio__cached(struct bio *bio)
 	struct bio_vec *vec = BPF_CORE_READ(bio, bi_io_vec);
 	u32 at = BPF_CORE_READ(bio, bi_iter.bi_idx);
 	struct page *page = NULL;
-	u64 head = 0, mapping;
+	u64 mapping;
 
 	if (!vec)
 		return NULL;
@@ -27,12 +27,7 @@ static __always_inline struct inode *bio__cached(struct bio *bio)
 			      bpf_core_field_offset(struct bio_vec, bv_page));
 	if (!page)
 		return NULL;
-	/* A part of a larger folio: the first page has what is known of all. */
-	if (bpf_core_field_exists(page->compound_head))
-		head = BPF_CORE_READ(page, compound_head);
-	if (head & 1)
-		page = (void *)(head - 1);
-	mapping = (u64)BPF_CORE_READ(page, mapping);
+	mapping = (u64)BPF_CORE_READ(compat__first_page(page), mapping);
 	if (!mapping || (mapping & PAGE_MAPPING_FLAGS))
 		return NULL;
 	return BPF_CORE_READ((struct address_space *)mapping, host);
@@ -97,13 +92,15 @@ static __noinline void bio__name(const struct name_key *key, struct inode *inode
 {
 	struct name *name = name__new(key);
 	struct hlist_node *alias = BPF_CORE_READ(inode, i_dentry.first);
-	struct dentry *dentry = NULL, *parent;
+	struct dentry *dentry, *parent;
 
 	/* A file without a name: removed, and only open. */
-	if (!name || !alias || !bpf_core_field_exists(dentry->d_u.d_alias))
+	if (!name || !alias)
+		return;
+	dentry = compat__dentry(alias);
+	if (!dentry)
 		return;
 	name->flags = NAME_BELOW_MOUNT;
-	dentry = (void *)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
 	for (int i = 0; i < NAME_PARTS; i++) {
 		parent = BPF_CORE_READ(dentry, d_parent);
 		if (dentry == parent) {

@@ -47,15 +47,41 @@ static __always_inline void call__left(struct clock *clk)
 	call->left = 1;
 }
 
+/*
+ * What a tracepoint calls can be preempted (a46023d5616e, 7.0): between two looks, at the time and
+ * at the clock, which was turned behind @now then.
+ */
+static __always_inline bool call__preempted(const struct clock *clk, u64 now)
+{
+	barrier();
+	return unlikely(*(const volatile u64 *)&clk->since > now);
+}
+
 /* Current thread @task enters call @nr. */
 static __always_inline void call__begin(struct clock *clk, struct task_struct *task, u64 nr)
 {
 	struct call *call = &clk->call;
+	u64 now;
 
 	call->left = 0;
 	call->span.kind = nr < NR_SYSCALLS && !compat__is_32bit(task) ? nr : SYSCALL_NONE;
 	barrier();
+	call->span.start = now = bpf_ktime_get_ns();
+	if (!call__preempted(clk, now))
+		return;
+	/* Whether the hook saw the open call or not: it begins again, behind the switch. */
+	call->span.start = 0;
+	barrier();
+	call->left = 0;
+	barrier();
 	call->span.start = bpf_ktime_get_ns();
+}
+
+/* The states of a call from its begin to @now. */
+static __always_inline void call__states(struct clock *clk, u64 now, struct span_result *out)
+{
+	for (u32 i = 0; i < NR_STATES; i++)
+		out->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
 }
 
 /* The open call ends. False if none is, or it had begun before the run. */
@@ -68,11 +94,15 @@ static __always_inline bool call__end(struct clock *clk, struct span_result *out
 	call->span.start = 0;
 	if (!out->start || out->start < window.run_start || !window.run_start)
 		return false;
+	if (call->left) {
+		call__states(clk, now, out);
+		/* What lies behind its end is of it, too, rather than of its states alone. */
+		if (call__preempted(clk, now)) {
+			now = bpf_ktime_get_ns();
+			call__states(clk, now, out);
+		}
+	}
 	out->latency = clock__span(out->start, now);
-	if (!call->left)
-		return true;
-	for (u32 i = 0; i < NR_STATES; i++)
-		out->ns[i] = clock__read(clk, i, now) - call->span.ns[i];
 	return true;
 }
 

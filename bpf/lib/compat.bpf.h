@@ -337,6 +337,38 @@ static __always_inline struct gendisk *compat__bio_disk(struct bio *bio)
 	return bdev ? FIELD(bdev, bd_disk) : NULL;
 }
 
+/*
+ * The first page of the folio that @page is in, which has what is known of all. A bit tells that
+ * it is not this one; the rest is its address or, since 8c846c879e22, 7.1, where HugeTLB saves
+ * pages, a mask for this one's: as a number that is beyond all pages.
+ */
+static __always_inline struct page *compat__first_page(struct page *page)
+{
+	struct page___info *renamed = (void *)page;
+	u64 head = 0;
+
+	if (bpf_core_field_exists(renamed->compound_info))
+		head = BPF_CORE_READ(renamed, compound_info);
+	else if (bpf_core_field_exists(page->compound_head))
+		head = BPF_CORE_READ(page, compound_head);
+	if (!(head & 1))
+		return page;
+	return head > (u64)page ? (void *)((u64)page & head) : (void *)(head - 1);
+}
+
+/* The dentry whose link in its inode's list is @alias; NULL: this kernel's are not known. */
+static __always_inline struct dentry *compat__dentry(struct hlist_node *alias)
+{
+	struct dentry___unnamed *unnamed = NULL;
+	struct dentry *dentry = NULL;
+
+	if (bpf_core_field_exists(dentry->d_u.d_alias))
+		return (void *)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
+	if (bpf_core_field_exists(unnamed->d_alias))
+		return (void *)alias - bpf_core_field_offset(struct dentry___unnamed, d_alias);
+	return NULL;
+}
+
 /* Does the driver of @disk get requests? It gets bios otherwise: device-mapper's, md's, zram's… */
 static __always_inline bool compat__makes_requests(struct gendisk *disk)
 {

@@ -222,9 +222,12 @@ check() {
 
 	# callers may run without `set -e`
 	if ! faults=$(jq -r -L "$BATS_TEST_DIRNAME" "${@:3}" "include \"check\"; $2" "$1"); then
-		fail_with "jq cannot evaluate this on $1: $2"
+		echo "jq cannot evaluate this on $1: $2"
+		fail_with "its $(wc -c <"$1") bytes end in '$(tail -c 100 "$1" | tr -d '\0')'"
 		return 1
 	fi
+	# of no document at all jq has no fault to tell
+	[ -s "$1" ] || [ -p "$1" ] || fail_with "$1 is empty" || return 1
 	[ -z "$faults" ] || fail_with "$faults"
 }
 

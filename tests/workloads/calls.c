@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
  * calls [ROUNDS]: a thread makes known numbers of system calls with known errors, and times those
- * that take long itself. Prints what it did as JSON.
+ *	that take long itself. Prints what it did as JSON.
+ * calls yield: two threads yield one CPU to each other, which a third one takes from them wherever
+ *	they are, for 10 ms in 11; until it is killed.
  */
 #include <sys/stat.h>
 
@@ -55,11 +57,41 @@ static void *calls__run(void *arg)
 	return NULL;
 }
 
+static void *calls__yield(void *arg)
+{
+	(void)arg;
+	for (;;)
+		sched_yield();
+	return NULL;
+}
+
+static _Noreturn void calls__preempt(void)
+{
+	struct sched_param param = {.sched_priority = 1};
+	pthread_t thread;
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	workload__sys(sched_setaffinity(0, sizeof(first), &first), "sched_setaffinity");
+	for (int i = 0; i < 2; i++)
+		workload__pth(pthread_create(&thread, NULL, calls__yield, NULL), "pthread_create");
+	workload__sys(sched_setscheduler(0, SCHED_FIFO, &param), "sched_setscheduler");
+	for (;;) {
+		workload__burn(10 * WORKLOAD_MSEC);
+		workload__sleep(WORKLOAD_MSEC);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	struct calls c = {.rounds = argc > 1 ? workload__number(argv[1], 1, 100000) : 100};
+	struct calls c = {.rounds = 100};
 	pthread_t thread;
 
+	if (argc > 1 && !strcmp(argv[1], "yield"))
+		calls__preempt();
+	if (argc > 1)
+		c.rounds = workload__number(argv[1], 1, 100000);
 	c.samples = calloc(c.rounds, sizeof(*c.samples));
 	if (!c.samples)
 		workload__die("no memory");
