@@ -69,8 +69,8 @@ struct lock_wait {
 		u64 since;
 		u64 stack;
 		u32 flags;
-		u32 pad;
-	} spin[2]; /* contended spinlocks: an interrupt's inside another's */
+		u32 weight; /* spins that `stack` stands for, 0: it was not looked at */
+	} spin[2];          /* contended spinlocks: an interrupt's inside another's */
 #endif
 };
 
