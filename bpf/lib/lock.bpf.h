@@ -180,6 +180,25 @@ static __always_inline void hold__owe(struct lock_hold *hold, u64 ns)
 }
 
 /*
+ * A hold that is over, and that the wait in the scratch space had all of: is it to be charged with
+ * others like this? Where many wait in turn, each of them had the same holds.
+ */
+static __always_inline bool lock__owes_whole(struct lock_log *log, struct lock_hold *hold,
+					     const struct holder_scratch *s)
+{
+	/* A part is of the epoch that its wait ended in, and may be of the waiter's row. */
+	if (!LOCK_RUNTIMES || config.banks > 1 || config.lock_by != LOCK_BY_LOCK || s->runtime ||
+	    !log->waiters)
+		return false;
+	if (hold->owed_waits)
+		return hold->row == s->row && hold->slot == s->slot;
+	hold->row = s->row;
+	hold->slot = s->slot;
+	log->owes = 1;
+	return true;
+}
+
+/*
  * Hold @at of the lock has the wait in the scratch space from @from to @to. A global function of
  * scalars for the verifier's sake: it would go through all of it for each of the holds.
  */
@@ -196,6 +215,10 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 	hold = lock_log__hold(log, at);
 	whole = from == hold->since;
 	goes_on = !hold->until;
+	if (whole && !goes_on && lock__owes_whole(log, hold, s)) {
+		hold__owe(hold, to - from);
+		return 0;
+	}
 	if (goes_on)
 		hold__end(hold, to);
 	s->comm[0] = hold->comm[0];
@@ -222,11 +245,11 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 }
 
 /*
- * A hold of the lock has just ended: whoever had it is charged with the waits that ended before, as
- * far as they fell into his time, in the proportions of what he did in all of it. Scalars: see
- * above.
+ * Hold @at of the lock is over: whoever had it is charged with the waits that ended before, as far
+ * as they fell into his time, in the proportions of what he did in all of it. @whole: these waits
+ * had all of it. Scalars: see above.
  */
-__noinline int lock__charge_owed(u64 space, u64 addr)
+__noinline int lock__charge_owed(u64 space, u64 addr, u32 at, u32 whole)
 {
 	struct lock_key key = {.space = space, .addr = addr};
 	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
@@ -237,10 +260,14 @@ __noinline int lock__charge_owed(u64 space, u64 addr)
 
 	if (!log || !s)
 		return 0;
-	hold = lock_log__hold(log, log->at - 1);
+	hold = lock_log__hold(log, at);
 	span = clock__span(hold->since, hold->until);
 	if (!hold->owed || !hold->tid || !span)
 		return 0;
+	if (whole) {
+		s->row = hold->row;
+		s->slot = hold->slot;
+	}
 	known = hold->states == (HOLD_BEGIN | HOLD_END);
 	part = (hold->owed << OWED_SHIFT) / span;
 	s->comm[0] = hold->comm[0];
@@ -254,6 +281,31 @@ __noinline int lock__charge_owed(u64 space, u64 addr)
 	lock__charge_holder(hold->tid, hold->owed, hold->owed_waits, known);
 	hold->owed = hold->owed_waits = 0;
 	return 0;
+}
+
+/* Nothing is owed any more to waits that had all of a hold. A global function, too. */
+__noinline int lock__settle(u64 space, u64 addr)
+{
+	struct lock_key key = {.space = space, .addr = addr};
+	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
+
+	if (!log || !log->owes)
+		return 0;
+	log->owes = 0;
+	for (int i = 0; i < LOCK_HOLDS; i++)
+		lock__charge_owed(space, addr, i, true);
+	return 0;
+}
+
+/* The same if nobody waits any more; else of the hold whose place the next one takes. */
+static __always_inline void lock__pay(struct lock_log *log, u64 space, u64 addr)
+{
+	if (!LOCK_RUNTIMES || likely(!log->owes))
+		return;
+	if (log->waiters)
+		lock__charge_owed(space, addr, log->at + 1, true);
+	else
+		lock__settle(space, addr);
 }
 
 /*
@@ -432,8 +484,10 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 	if (runtime && lock__runs()) {
 		s->row = clk->row;
 		s->slot = clk->slot;
-		lock__charge_owed(w->tgid, w->log);
+		lock__charge_owed(w->tgid, w->log, log->at - 1, false);
 	}
+	if (!runtime)
+		lock__pay(log, lock__space(clk), w->log);
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s) {
@@ -484,6 +538,8 @@ __noinline int lock__leave(u64 space, u64 addr, u64 now)
 	if (!log)
 		return 0;
 	lock_log__left(log, now);
+	if (!log->waiters)
+		lock__settle(space, addr);
 	lock_log__give(log);
 	return 0;
 }
@@ -552,7 +608,9 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		if (counts)
 			lock__charge_holds(lock__space(clk), clk->wait.log, since, now);
 		if (LOCK_RUNTIMES && s->runtime)
-			lock__charge_owed(clk->wait.tgid, clk->wait.log);
+			lock__charge_owed(clk->wait.tgid, clk->wait.log, log->at - 1, false);
+		else
+			lock__pay(log, lock__space(clk), clk->wait.log);
 		lock_log__give(log);
 	} else if (released && counts) {
 		compat__comm(waker, s->comm);
@@ -620,6 +678,21 @@ static __always_inline u32 lock__holder_now(struct clock *clk)
 	return hold->until ? 0 : hold->tid;
 }
 
+/* What is owed to waits for the lock of @clk's, since others still wait. */
+static __always_inline void lock__close(struct clock *clk)
+{
+	u64 space = lock__space(clk), addr = clk->wait.log;
+	struct lock_log *log;
+
+	if (!LOCK_RUNTIMES || !addr)
+		return;
+	log = lock_log__take(space, addr, false);
+	if (!log)
+		return;
+	lock__settle(space, addr);
+	lock_log__give(log);
+}
+
 /* After the last epoch: who waits now, for what, and who has it. */
 SEC("iter/task")
 int waiting(struct bpf_iter__task *ctx)
@@ -633,6 +706,7 @@ int waiting(struct bpf_iter__task *ctx)
 	clk = clock__get(task);
 	if (!clk || !clk->row || !clk->wait.addr || !lock__wanted(clk->state))
 		return 0;
+	lock__close(clk);
 	rec.addr = clk->wait.addr;
 	rec.ns = clock__span(clock__later(clk->wait.since, window.run_start), bpf_ktime_get_ns());
 	rec.stack = clk->wait.stack;
