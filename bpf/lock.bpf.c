@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* lock: waits for user-space and kernel locks, who had them, and what he did meanwhile. */
 #define HOLDERS_LAZY
+#define CAUSE_NO_OWNERS
 #define KMEMO_NONE
 #include "lib/lock.bpf.h"
 #include "lib/emit.bpf.h"

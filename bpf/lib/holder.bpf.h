@@ -361,8 +361,7 @@ struct lock_hold {
 	u64 owed;       /* ns of waits that ended and that nobody is charged with yet */
 	u32 owed_waits;
 	u32 switches; /* of CPython's lock when it began (gil.bpf.h) */
-	u64 row;      /* of waits that are owed and had all of the hold: their row… */
-	u32 slot;     /* …and slot */
+	u32 slot;     /* of waits that are owed and had all of the hold */
 	u32 pad;
 	u32 last[NR_STATES]; /* lock_wait.last of the holder at its end */
 	u64 begin[NR_STATES];

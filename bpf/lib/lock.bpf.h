@@ -190,9 +190,7 @@ static __always_inline bool lock__owes_whole(struct lock_log *log, struct lock_h
 	if (!LOCK_RUNTIMES || config.banks > 1 || config.lock_by != LOCK_BY_LOCK || s->runtime ||
 	    !log->waiters)
 		return false;
-	if (hold->owed_waits)
-		return hold->row == s->row && hold->slot == s->slot;
-	hold->row = s->row;
+	/* All waits for a lock have slots of its row. */
 	hold->slot = s->slot;
 	log->owes = 1;
 	return true;
@@ -264,10 +262,8 @@ __noinline int lock__charge_owed(u64 space, u64 addr, u32 at, u32 whole)
 	span = clock__span(hold->since, hold->until);
 	if (!hold->owed || !hold->tid || !span)
 		return 0;
-	if (whole) {
-		s->row = hold->row;
+	if (whole)
 		s->slot = hold->slot;
-	}
 	known = hold->states == (HOLD_BEGIN | HOLD_END);
 	part = (hold->owed << OWED_SHIFT) / span;
 	s->comm[0] = hold->comm[0];
