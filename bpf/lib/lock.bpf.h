@@ -279,17 +279,24 @@ __noinline int lock__charge_owed(u64 space, u64 addr, u32 at, u32 whole)
 	return 0;
 }
 
-/* Nothing is owed any more to waits that had all of a hold. A global function, too. */
+/* Nothing is owed any more to waits that had all of a hold… */
+static __always_inline void lock__settle_all(struct lock_log *log, u64 space, u64 addr)
+{
+	if (!log->owes)
+		return;
+	log->owes = 0;
+	for (int i = 0; i < LOCK_HOLDS; i++)
+		lock__charge_owed(space, addr, i, true);
+}
+
+/* …of the lock, whose log the caller has. A global function, too. */
 __noinline int lock__settle(u64 space, u64 addr)
 {
 	struct lock_key key = {.space = space, .addr = addr};
 	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
 
-	if (!log || !log->owes)
-		return 0;
-	log->owes = 0;
-	for (int i = 0; i < LOCK_HOLDS; i++)
-		lock__charge_owed(space, addr, i, true);
+	if (log)
+		lock__settle_all(log, space, addr);
 	return 0;
 }
 
@@ -482,8 +489,8 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 		s->slot = clk->slot;
 		lock__charge_owed(w->tgid, w->log, log->at - 1, false);
 	}
-	if (!runtime)
-		lock__pay(log, lock__space(clk), w->log);
+	if (LOCK_RUNTIMES && !runtime && log->owes)
+		lock__charge_owed(lock__space(clk), w->log, log->at + 1, true);
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s) {
@@ -526,16 +533,33 @@ static __always_inline bool lock__wakes_futex(struct task_struct *task, const st
 	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
 }
 
-/* The lock has a waiter less. A global function of scalars: it is called from many places. */
+/*
+ * The lock has a waiter less; 1: it was the last one, and waits are owed. A global function of
+ * scalars: it is called from many places.
+ */
 __noinline int lock__leave(u64 space, u64 addr, u64 now)
+{
+	struct lock_log *log = lock_log__take(space, addr, false);
+	bool owes;
+
+	/* Where nobody asks for it, callers would pass anything: verifiers take a number only. */
+	barrier_var(now);
+	if (!log)
+		return 0;
+	lock_log__left(log, now);
+	owes = LOCK_RUNTIMES && log->owes && !log->waiters;
+	lock_log__give(log);
+	return owes;
+}
+
+/* What waits for the lock are owed is paid. It is not below lock__leave(), but beside: see above. */
+__noinline int lock__close(u64 space, u64 addr)
 {
 	struct lock_log *log = lock_log__take(space, addr, false);
 
 	if (!log)
 		return 0;
-	lock_log__left(log, now);
-	if (!log->waiters)
-		lock__settle(space, addr);
+	lock__settle_all(log, space, addr);
 	lock_log__give(log);
 	return 0;
 }
@@ -543,8 +567,10 @@ __noinline int lock__leave(u64 space, u64 addr, u64 now)
 /* The wait of @clk, which was in @state, ended at @now, and its lock is to know no more of it. */
 static __always_inline void lock__slip(struct clock *clk, u32 state, u64 now)
 {
-	if (clk->wait.log)
-		lock__leave(lock__space_in(clk, state), clk->wait.log, now);
+	u64 space = lock__space_in(clk, state);
+
+	if (clk->wait.log && lock__leave(space, clk->wait.log, now))
+		lock__close(space, clk->wait.log);
 }
 
 /* The wait of @clk for a runtime's lock, whose log the caller has, ends by current thread @by… */
@@ -674,21 +700,6 @@ static __always_inline u32 lock__holder_now(struct clock *clk)
 	return hold->until ? 0 : hold->tid;
 }
 
-/* What is owed to waits for the lock of @clk's, since others still wait. */
-static __always_inline void lock__close(struct clock *clk)
-{
-	u64 space = lock__space(clk), addr = clk->wait.log;
-	struct lock_log *log;
-
-	if (!LOCK_RUNTIMES || !addr)
-		return;
-	log = lock_log__take(space, addr, false);
-	if (!log)
-		return;
-	lock__settle(space, addr);
-	lock_log__give(log);
-}
-
 /* After the last epoch: who waits now, for what, and who has it. */
 SEC("iter/task")
 int waiting(struct bpf_iter__task *ctx)
@@ -702,7 +713,8 @@ int waiting(struct bpf_iter__task *ctx)
 	clk = clock__get(task);
 	if (!clk || !clk->row || !clk->wait.addr || !lock__wanted(clk->state))
 		return 0;
-	lock__close(clk);
+	if (LOCK_RUNTIMES && clk->wait.log)
+		lock__close(lock__space(clk), clk->wait.log);
 	rec.addr = clk->wait.addr;
 	rec.ns = clock__span(clock__later(clk->wait.since, window.run_start), bpf_ktime_get_ns());
 	rec.stack = clk->wait.stack;

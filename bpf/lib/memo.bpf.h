@@ -101,11 +101,13 @@ static __always_inline bool memo__holds(const struct memo *m, u64 moved, struct 
 {
 	u64 at, word, i, n = m->n;
 
-	for (i = 0; i < MEMO_WORDS && i < n; i++) {
-		word = m->word[i];
+	for (i = 0; i < MEMO_WORDS; i++) {
+		/* Here, or the loop is entered in its middle, which verifiers up to 6.1 refuse. */
+		barrier_var(i);
+		if (i >= n)
+			break;
 		at = m->at[i];
-		if (at & MEMO_RBP)
-			word += moved;
+		word = m->word[i] + (moved & -(at & MEMO_RBP));
 		at = m->sp + moved + (at & ~(u64)MEMO_RBP);
 		if (at - page->from >= page->bytes && !memo__turn_page(at))
 			return false;
