@@ -640,8 +640,8 @@ static __always_inline void cause__name(const struct cause *c)
 }
 
 /*
- * A command that has locks' holders by other means defines CAUSE_NO_OWNERS: a lock is one cause then,
- * whoever has it.
+ * A command that has locks' holders by other means defines CAUSE_NO_OWNERS: then a lock is one
+ * cause, whoever has it.
  */
 #ifdef CAUSE_NO_OWNERS
 #define CAUSE_OWNERS false

@@ -552,7 +552,7 @@ __noinline int lock__leave(u64 space, u64 addr, u64 now)
 	return owes;
 }
 
-/* What waits for the lock are owed is paid. It is not below lock__leave(), but beside: see above. */
+/* What waits for the lock are owed is paid: beside lock__leave(), and not below, as said above. */
 __noinline int lock__close(u64 space, u64 addr)
 {
 	struct lock_log *log = lock_log__take(space, addr, false);
