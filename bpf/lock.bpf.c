@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* lock: waits for user-space and kernel locks, who had them, and what he did meanwhile. */
 #define HOLDERS_LAZY
+#define CAUSE_NO_OWNERS
 #define KMEMO_NONE
 #include "lib/lock.bpf.h"
 #include "lib/emit.bpf.h"
@@ -200,8 +201,9 @@ static __always_inline void sched__died(struct clock *clk, struct task_struct *t
 #define SCHED_CAUSES true
 #include "lib/lazy.bpf.h"
 
-static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 stack, u32 flags)
+static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 stack, u64 how)
 {
+	u32 flags = how, weight = how >> 32;
 	struct tally_key key = {
 		.row = clk->row,
 		.id = lock,
@@ -223,17 +225,23 @@ static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 st
 	if (slot == TALLY_NONE)
 		return; /* --by holder: a spinlock has none that could be told */
 	tally__add(slot, epoch, inside, total);
-	part__add(PART(slot, PART_WAIT), PART_BY(clk->wait.tid, of), stack, total,
-		  stack == STACK_NOT_SEEN ? 0 : 1);
+	part__add(PART(slot, PART_WAIT), PART_BY(clk->wait.tid, of), stack, total, weight);
 }
 
-/* One of some, since a stack costs more than most spins. */
-static __always_inline u64 lock__spin_stack(void *ctx)
+/* Of how many spins on this CPU the next one has its stack looked at: see lock_seen.weight. */
+static __always_inline u32 lock__spin_weight(void)
 {
-	if (!config.kernel_stacks ||
-	    (config.lock_by != LOCK_BY_CALLER && bpf_get_prandom_u32() & (LOCK_SAMPLE - 1)))
-		return STACK_NOT_SEEN;
-	return (u64)STACK_NONE << 32 | stack__id(ctx, 0);
+	struct cpu_stat *stat = cpu_stat__get();
+	u32 of = LOCK_SAMPLE;
+
+	if (!config.kernel_stacks)
+		return 0;
+	if (config.lock_by == LOCK_BY_CALLER)
+		return 1;
+	/* A stack costs as much as several spins: where they are many, fewer do. */
+	if (stat && stat->events[PROG_CONTENTION] > LOCK_FEW_SPINS)
+		of = LOCK_SPIN_SAMPLE;
+	return bpf_get_prandom_u32() & (of - 1) ? 0 : of;
 }
 
 /* The same lock again: it spun in vain, and now sleeps. */
@@ -253,7 +261,10 @@ static __always_inline void sched__contends(void *ctx, struct clock *clk, struct
 	i = w->spins & 1;
 	barrier_var(i);
 	i &= 1;
-	w->spin[i].stack = lock__spin_stack(ctx);
+	w->spin[i].weight = lock__spin_weight();
+	w->spin[i].stack = STACK_NOT_SEEN;
+	if (w->spin[i].weight)
+		w->spin[i].stack = (u64)STACK_NONE << 32 | stack__id(ctx, 0);
 	w->spin[i].lock = lock;
 	w->spin[i].flags = flags;
 	w->spin[i].since = bpf_ktime_get_ns();
@@ -268,7 +279,8 @@ static __always_inline void sched__contended(struct clock *clk, u64 lock)
 		if (i >= w->spins || w->spin[i].lock != lock)
 			continue;
 		w->spins = i;
-		lock__spun(clk, lock, w->spin[i].since, w->spin[i].stack, w->spin[i].flags);
+		lock__spun(clk, lock, w->spin[i].since, w->spin[i].stack,
+			   (u64)w->spin[i].weight << 32 | w->spin[i].flags);
 		return;
 	}
 }

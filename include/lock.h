@@ -40,6 +40,13 @@ enum lock_part_kind {
 #define LOCK_SURE   16
 #define LOCK_SAMPLE 8
 
+/*
+ * The same of the spins for kernel locks that a CPU sees, whose stacks take longer than most spins:
+ * after so many events of them, the chance is less. A power of two.
+ */
+#define LOCK_FEW_SPINS   256
+#define LOCK_SPIN_SAMPLE 64
+
 struct lock_part_key {
 	__u64 id;
 	__u32 slot; /* of the tally */

@@ -640,6 +640,29 @@ static __always_inline void cause__name(const struct cause *c)
 		name__bytes(&key, c->text, c->text_len);
 }
 
+/*
+ * A command that has locks' holders by other means defines CAUSE_NO_OWNERS: then a lock is one
+ * cause, whoever has it.
+ */
+#ifdef CAUSE_NO_OWNERS
+#define CAUSE_OWNERS false
+#else
+#define CAUSE_OWNERS true
+#endif
+
+/* Does @m differ from @last, which is of a lock, only in who has it? */
+static __always_inline bool cause__is_passed_on(const struct clock_memo *m,
+						const struct clock_memo *last)
+{
+	u64 nr = m->word & 0xffff;
+
+	if (CAUSE_OWNERS || last->state != STATE_LOCK || (u32)m->id2 != (u32)last->id2 ||
+	    nr >= NR_SYSCALLS)
+		return false;
+	barrier_var(nr);
+	return config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_FUTEX;
+}
+
 /* Finds out the state behind fingerprint @m of a thread's wait. */
 VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
 {
@@ -665,6 +688,8 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 		cause__event(&c, m);
 	c.key.row = clk->row;
 	c.key.state = m->state;
+	if (!CAUSE_OWNERS && m->state == STATE_LOCK && c.key.kind != CAUSE_FLOCK)
+		c.key.id2 = 0;
 	m->slot = tally__slot(&c.key, &fresh);
 	if (fresh)
 		cause__name(&c);
@@ -681,8 +706,11 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	struct clock_memo m;
 
 	cause__print(&m, clk, task, task_state, current, tally);
-	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
+	if (m.word == clk->memo.word && m.id == clk->memo.id &&
+	    (m.id2 == clk->memo.id2 || cause__is_passed_on(&m, &clk->memo))) {
+		clk->memo.id2 = m.id2;
 		return clk->memo.state;
+	}
 	if (tally)
 		cause__find_tally(clk, &m, current);
 	else

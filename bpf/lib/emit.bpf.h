@@ -153,6 +153,20 @@ static __noinline __attribute__((unused)) void emit__rekey(struct clock *clk,
 	clk->memo.word = 0;
 }
 
+/* The first of its threads keeps what was told of a process, for the others; true: it had this. */
+static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 code)
+{
+	struct clock *clk = clock__get(FIELD(task, group_leader));
+
+	if (!clk)
+		return false;
+	if (clk->mm == mm && clk->code == code)
+		return true;
+	clk->mm = mm;
+	clk->code = code;
+	return false;
+}
+
 /*
  * A process's first stacks, or the first since an exec or since code was mapped: user space reads
  * its mappings now, for they may be gone when the stacks are to be resolved.
@@ -161,6 +175,7 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 {
 	struct mm_struct *mm = FIELD(task, mm);
 	struct thread_seen *seen;
+	bool told;
 	u64 code;
 
 	if (!mm)
@@ -169,8 +184,11 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 	code = FIELD(mm, exec_vm);
 	if (likely((u64)mm == clk->mm && code == clk->code))
 		return;
+	told = emit__is_told(task, (u64)mm, code);
 	clk->mm = (u64)mm;
 	clk->code = code;
+	if (told)
+		return;
 	seen = bpf_ringbuf_reserve(&ring, sizeof(*seen), 0);
 	if (!seen)
 		return; /* the stacks are there all the same, some perhaps without names */

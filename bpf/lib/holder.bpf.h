@@ -69,8 +69,8 @@ struct lock_wait {
 		u64 since;
 		u64 stack;
 		u32 flags;
-		u32 pad;
-	} spin[2]; /* contended spinlocks: an interrupt's inside another's */
+		u32 weight; /* spins that `stack` stands for, 0: it was not looked at */
+	} spin[2];          /* contended spinlocks: an interrupt's inside another's */
 #endif
 };
 
@@ -358,9 +358,11 @@ struct lock_hold {
 	u32 thawed;     /* begin_open was in this state */
 	u64 begin_open; /* ns up to the begin that its clock had not counted yet: holder__fill() */
 	u64 comm[2];    /* of the holder, 0: not known */
-	u64 owed; /* ns of waits that ended while it went on, and that nobody is charged with */
+	u64 owed;       /* ns of waits that ended and that nobody is charged with yet */
 	u32 owed_waits;
-	u32 switches;        /* of CPython's lock when it began (gil.bpf.h) */
+	u32 switches; /* of CPython's lock when it began (gil.bpf.h) */
+	u32 slot;     /* of waits that are owed and had all of the hold */
+	u32 pad;
 	u32 last[NR_STATES]; /* lock_wait.last of the holder at its end */
 	u64 begin[NR_STATES];
 	u64 end[NR_STATES];
@@ -374,6 +376,8 @@ struct lock_log {
 	u32 at;      /* the last hold, masked */
 	u32 waiters; /* that wait now and have the log */
 	u32 wants;   /* the thread whose clock is needed for them, 0: none */
+	u32 owes;    /* 1: to waits that had all of a hold */
+	u32 pad;
 	struct lock_hold hold[LOCK_HOLDS];
 };
 

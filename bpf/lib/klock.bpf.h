@@ -10,20 +10,24 @@
 #define RWSEM_READER_OWNED 1
 
 /* enum klock_class of @lock, which @task (the current one) wants. */
-static __always_inline u32 klock__class(struct task_struct *task, u64 lock)
+static __always_inline u32 klock__class(struct task_struct *task, u64 lock, u32 flags)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct sighand_struct *sighand = BPF_CORE_READ(task, sighand);
+	struct mm_struct *mm;
 	struct syscall_regs regs;
 	struct file *file;
 	u64 inode, pipe;
 
 	if (FIELD(task, flags) & PF_KTHREAD)
 		return KLOCK_UNKNOWN;
-	if (mm && lock == (u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock))
-		return KLOCK_MMAP;
 	if (lock == (u64)sighand + bpf_core_field_offset(struct sighand_struct, siglock))
 		return KLOCK_SIGNAL;
+	/* The others are no spinlocks. */
+	if ((flags & LCB_F_SPIN) && !(flags & LCB_F_MUTEX))
+		return KLOCK_UNKNOWN;
+	mm = BPF_CORE_READ(task, mm);
+	if (mm && lock == (u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock))
+		return KLOCK_MMAP;
 	compat__syscall(task, &regs);
 	if ((u64)regs.nr >= NR_SYSCALLS ||
 	    config.syscall_class[regs.nr & (NR_SYSCALLS - 1)] != CLASS_FD)

@@ -180,6 +180,23 @@ static __always_inline void hold__owe(struct lock_hold *hold, u64 ns)
 }
 
 /*
+ * A hold that is over, and that the wait in the scratch space had all of: is it to be charged with
+ * others like this? Where many wait in turn, each of them had the same holds.
+ */
+static __always_inline bool lock__owes_whole(struct lock_log *log, struct lock_hold *hold,
+					     const struct holder_scratch *s)
+{
+	/* A part is of the epoch that its wait ended in, and may be of the waiter's row. */
+	if (!LOCK_RUNTIMES || config.banks > 1 || config.lock_by != LOCK_BY_LOCK || s->runtime ||
+	    !log->waiters)
+		return false;
+	/* All waits for a lock have slots of its row. */
+	hold->slot = s->slot;
+	log->owes = 1;
+	return true;
+}
+
+/*
  * Hold @at of the lock has the wait in the scratch space from @from to @to. A global function of
  * scalars for the verifier's sake: it would go through all of it for each of the holds.
  */
@@ -196,6 +213,10 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 	hold = lock_log__hold(log, at);
 	whole = from == hold->since;
 	goes_on = !hold->until;
+	if (whole && !goes_on && lock__owes_whole(log, hold, s)) {
+		hold__owe(hold, to - from);
+		return 0;
+	}
 	if (goes_on)
 		hold__end(hold, to);
 	s->comm[0] = hold->comm[0];
@@ -222,11 +243,11 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 }
 
 /*
- * A hold of the lock has just ended: whoever had it is charged with the waits that ended before, as
- * far as they fell into his time, in the proportions of what he did in all of it. Scalars: see
- * above.
+ * Hold @at of the lock is over: whoever had it is charged with the waits that ended before, as far
+ * as they fell into his time, in the proportions of what he did in all of it. @whole: these waits
+ * had all of it. Scalars: see above.
  */
-__noinline int lock__charge_owed(u64 space, u64 addr)
+__noinline int lock__charge_owed(u64 space, u64 addr, u32 at, u32 whole)
 {
 	struct lock_key key = {.space = space, .addr = addr};
 	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
@@ -237,10 +258,12 @@ __noinline int lock__charge_owed(u64 space, u64 addr)
 
 	if (!log || !s)
 		return 0;
-	hold = lock_log__hold(log, log->at - 1);
+	hold = lock_log__hold(log, at);
 	span = clock__span(hold->since, hold->until);
 	if (!hold->owed || !hold->tid || !span)
 		return 0;
+	if (whole)
+		s->slot = hold->slot;
 	known = hold->states == (HOLD_BEGIN | HOLD_END);
 	part = (hold->owed << OWED_SHIFT) / span;
 	s->comm[0] = hold->comm[0];
@@ -254,6 +277,38 @@ __noinline int lock__charge_owed(u64 space, u64 addr)
 	lock__charge_holder(hold->tid, hold->owed, hold->owed_waits, known);
 	hold->owed = hold->owed_waits = 0;
 	return 0;
+}
+
+/* Nothing is owed any more to waits that had all of a hold… */
+static __always_inline void lock__settle_all(struct lock_log *log, u64 space, u64 addr)
+{
+	if (!log->owes)
+		return;
+	log->owes = 0;
+	for (int i = 0; i < LOCK_HOLDS; i++)
+		lock__charge_owed(space, addr, i, true);
+}
+
+/* …of the lock, whose log the caller has. A global function, too. */
+__noinline int lock__settle(u64 space, u64 addr)
+{
+	struct lock_key key = {.space = space, .addr = addr};
+	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
+
+	if (log)
+		lock__settle_all(log, space, addr);
+	return 0;
+}
+
+/* The same if nobody waits any more; else of the hold whose place the next one takes. */
+static __always_inline void lock__pay(struct lock_log *log, u64 space, u64 addr)
+{
+	if (!LOCK_RUNTIMES || likely(!log->owes))
+		return;
+	if (log->waiters)
+		lock__charge_owed(space, addr, log->at + 1, true);
+	else
+		lock__settle(space, addr);
 }
 
 /*
@@ -432,8 +487,10 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 	if (runtime && lock__runs()) {
 		s->row = clk->row;
 		s->slot = clk->slot;
-		lock__charge_owed(w->tgid, w->log);
+		lock__charge_owed(w->tgid, w->log, log->at - 1, false);
 	}
+	if (LOCK_RUNTIMES && !runtime && log->owes)
+		lock__charge_owed(lock__space(clk), w->log, log->at + 1, true);
 	s = holder__read(hold->tid, now);
 	w->snap_of = s ? hold->tid : 0;
 	if (s) {
@@ -476,14 +533,33 @@ static __always_inline bool lock__wakes_futex(struct task_struct *task, const st
 	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
 }
 
-/* The lock has a waiter less. A global function of scalars: it is called from many places. */
+/*
+ * The lock has a waiter less; 1: it was the last one, and waits are owed. A global function of
+ * scalars: it is called from many places.
+ */
 __noinline int lock__leave(u64 space, u64 addr, u64 now)
+{
+	struct lock_log *log = lock_log__take(space, addr, false);
+	bool owes;
+
+	/* Where nobody asks for it, callers would pass anything: verifiers take a number only. */
+	barrier_var(now);
+	if (!log)
+		return 0;
+	lock_log__left(log, now);
+	owes = LOCK_RUNTIMES && log->owes && !log->waiters;
+	lock_log__give(log);
+	return owes;
+}
+
+/* What waits for the lock are owed is paid: beside lock__leave(), and not below, as said above. */
+__noinline int lock__close(u64 space, u64 addr)
 {
 	struct lock_log *log = lock_log__take(space, addr, false);
 
 	if (!log)
 		return 0;
-	lock_log__left(log, now);
+	lock__settle_all(log, space, addr);
 	lock_log__give(log);
 	return 0;
 }
@@ -491,8 +567,10 @@ __noinline int lock__leave(u64 space, u64 addr, u64 now)
 /* The wait of @clk, which was in @state, ended at @now, and its lock is to know no more of it. */
 static __always_inline void lock__slip(struct clock *clk, u32 state, u64 now)
 {
-	if (clk->wait.log)
-		lock__leave(lock__space_in(clk, state), clk->wait.log, now);
+	u64 space = lock__space_in(clk, state);
+
+	if (clk->wait.log && lock__leave(space, clk->wait.log, now))
+		lock__close(space, clk->wait.log);
 }
 
 /* The wait of @clk for a runtime's lock, whose log the caller has, ends by current thread @by… */
@@ -552,7 +630,9 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		if (counts)
 			lock__charge_holds(lock__space(clk), clk->wait.log, since, now);
 		if (LOCK_RUNTIMES && s->runtime)
-			lock__charge_owed(clk->wait.tgid, clk->wait.log);
+			lock__charge_owed(clk->wait.tgid, clk->wait.log, log->at - 1, false);
+		else
+			lock__pay(log, lock__space(clk), clk->wait.log);
 		lock_log__give(log);
 	} else if (released && counts) {
 		compat__comm(waker, s->comm);
@@ -633,6 +713,8 @@ int waiting(struct bpf_iter__task *ctx)
 	clk = clock__get(task);
 	if (!clk || !clk->row || !clk->wait.addr || !lock__wanted(clk->state))
 		return 0;
+	if (LOCK_RUNTIMES && clk->wait.log)
+		lock__close(lock__space(clk), clk->wait.log);
 	rec.addr = clk->wait.addr;
 	rec.ns = clock__span(clock__later(clk->wait.since, window.run_start), bpf_ktime_get_ns());
 	rec.stack = clk->wait.stack;

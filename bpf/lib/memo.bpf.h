@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /*
- * What threads' last stacks went by: a stack that is the same is not walked again.
+ * What the last stacks went by, on each CPU: a stack that is the same is not walked again.
  *
  * This is safe: a walk is a function of the tables, of some registers and of the words that it
- * read (struct memo). All of these are compared, the words with what is on the stack now.
+ * read (struct memo). All of these are compared, the words with what is on the stack now. Threads
+ * that do the same have the same stacks, each somewhere else: so a new thread need not learn.
  */
 #ifndef DWELL_MEMO_BPF_H
 #define DWELL_MEMO_BPF_H
 
 #include "lib/unwind.bpf.h"
 
-/* A thread waits in a few places in turn. A power of two. */
+/* Powers of two. */
 #define MEMO_WAYS 4
+#define MEMO_SETS 64
 
 struct memos {
 	struct memo way[MEMO_WAYS];
@@ -19,22 +21,28 @@ struct memos {
 
 #ifndef DWELL_RAW
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMO_SETS);
+	__type(key, u32);
 	__type(value, struct memos);
 } memos SEC(".maps");
 
-/* Where a thread gets its clock: here it may be allocated for. Without, its stacks are walked. */
-static __always_inline void memo__born(struct task_struct *task)
+/*
+ * Where a stack is remembered. Many calls lead to the same place in the code, and mostly each
+ * leaves its stack at another place in its page. Stacks of threads begin with a page.
+ */
+static __always_inline struct memos *memos__of(u64 ip, u64 sp, u32 serial)
 {
-	if (config.memo && config.user_stacks)
-		bpf_task_storage_get(&memos, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u64 hash = ip ^ (sp & 0xfff) << 32 ^ (u64)serial << 44;
+	u32 set = hash * 0x9e3779b97f4a7c15ULL >> 32 & (MEMO_SETS - 1);
+
+	return bpf_map_lookup_elem(&memos, &set);
 }
 
-static __always_inline struct memos *memos__of(struct task_struct *task)
+/* Of the walk that is to begin. */
+static __always_inline struct memos *memos__for(const struct walk *w)
 {
-	return bpf_task_storage_get(&memos, task, NULL, 0);
+	return memos__of(w->reg[UNWIND_PC], w->reg[UNWIND_RSP], w->stack.space);
 }
 
 #define MEMO_PAGE 128 /* words of the stack that are read at a time */
@@ -82,50 +90,62 @@ __noinline int memo__turn_page(u64 at)
 
 static __always_inline bool memo__fits(const struct walk *w, const struct memo *m)
 {
-	return m->ip == w->reg[UNWIND_PC] && m->sp == w->reg[UNWIND_RSP] &&
-	       m->serial == w->stack.space && (!m->by_rbp || m->bp == w->reg[UNWIND_RBP]);
+	u64 moved = w->reg[UNWIND_RSP] - m->sp;
+
+	return m->ip == w->reg[UNWIND_PC] && m->serial == w->stack.space && !(moved & 7) &&
+	       (!m->by_rbp || m->bp + moved == w->reg[UNWIND_RBP]);
 }
 
-/* Are the words of @m still on the stack? */
-static __always_inline bool memo__holds(const struct memo *m, struct memo_page *page)
+/* Are the words of @m on the stack that @moved bytes from where it was? */
+static __always_inline bool memo__holds(const struct memo *m, u64 moved, struct memo_page *page)
 {
-	u64 at, i, n = m->n;
+	u64 at, word, i, n = m->n;
 
-	for (i = 0; i < MEMO_WORDS && i < n; i++) {
+	for (i = 0; i < MEMO_WORDS; i++) {
+		/* Here, or the loop is entered in its middle, which verifiers up to 6.1 refuse. */
+		barrier_var(i);
+		if (i >= n)
+			break;
 		at = m->at[i];
-		if (at & MEMO_RBP && !m->by_rbp)
-			continue;
-		at = m->sp + (at & ~(u64)MEMO_RBP);
+		word = m->word[i] + (moved & -(at & MEMO_RBP));
+		at = m->sp + moved + (at & ~(u64)MEMO_RBP);
 		if (at - page->from >= page->bytes && !memo__turn_page(at))
 			return false;
-		if (page->word[(at - page->from) / 8 & (MEMO_PAGE - 1)] != m->word[i])
+		if (page->word[(at - page->from) / 8 & (MEMO_PAGE - 1)] != word)
 			return false;
 	}
 	return true;
 }
 
-/* A global function, verified once: the id of the current thread's memo @way if it holds. */
+/* A global function, verified once: the id of memo @way of the walk's set if it holds. */
 __noinline u32 memo__try(u32 way)
 {
-	struct memos *all = memos__of(bpf_get_current_task_btf());
 	struct memo_page *page = memo__page();
+	struct walk *w = walk__get();
+	struct memos *all;
 	struct memo *m;
 
-	if (!all || !page)
+	if (!w || !page)
+		return STACK_NONE;
+	all = memos__for(w);
+	if (!all)
 		return STACK_NONE;
 	m = &all->way[way & (MEMO_WAYS - 1)];
-	return memo__holds(m, page) ? m->id : STACK_NONE;
+	return memo__holds(m, w->reg[UNWIND_RSP] - m->sp, page) ? m->id : STACK_NONE;
 }
 
 /* The same of all of them: of those that cannot be it, nothing more is looked at. */
 __noinline u32 memo__recall(void)
 {
-	struct memos *all = memos__of(bpf_get_current_task_btf());
 	struct memo_page *page = memo__page();
 	struct walk *w = walk__get();
 	u32 id = STACK_NONE;
+	struct memos *all;
 
-	if (!all || !page || !w || w->interrupted || !w->stack.space)
+	if (!page || !w || w->interrupted || !w->stack.space)
+		return STACK_NONE;
+	all = memos__for(w);
+	if (!all)
 		return STACK_NONE;
 	page->bytes = 0;
 	for (u32 way = 0; way < MEMO_WAYS && id == STACK_NONE; way++) {
@@ -136,34 +156,30 @@ __noinline u32 memo__recall(void)
 }
 
 /* Remembers the walk in @w, whose stack is kept as @id, if it can be. */
-static __always_inline void memo__keep(struct walk *w, struct memos *all, u32 id)
+static __always_inline void memo__keep(struct walk *w, u32 id)
 {
-	/* Any of them: the oldest would never be met again where there is one place too many. */
-	struct memo *m = &all->way[bpf_get_prandom_u32() & (MEMO_WAYS - 1)];
+	struct memos *all;
+	struct memo *m;
 
 	if (w->memo.n > MEMO_WORDS || w->blind || !w->stack.space || id >= STACK_IDS)
 		return;
+	all = memos__of(w->memo.ip, w->memo.sp, w->stack.space);
+	if (!all)
+		return;
+	/* Any of them: the oldest would never be met again where there is one place too many. */
+	m = &all->way[bpf_get_prandom_u32() & (MEMO_WAYS - 1)];
 	w->memo.id = id;
 	w->memo.serial = w->stack.space;
 	bpf_probe_read_kernel(m, sizeof(*m), &w->memo);
 }
 #else
-/* Before task storage, each stack is walked. */
-static __always_inline void memo__born(struct task_struct *task)
-{
-}
-
-static __always_inline struct memos *memos__of(struct task_struct *task)
-{
-	return NULL;
-}
-
+/* Verifiers of 5.10 are not asked for more: each stack is walked. */
 static __always_inline u32 memo__recall(void)
 {
 	return STACK_NONE;
 }
 
-static __always_inline void memo__keep(struct walk *w, struct memos *all, u32 id)
+static __always_inline void memo__keep(struct walk *w, u32 id)
 {
 }
 #endif

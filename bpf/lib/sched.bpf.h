@@ -402,7 +402,6 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	clock__start(clk, filter__holds(child) ? SCHED_BORN : STATE_NONE, TALLY_NONE,
 		     bpf_ktime_get_ns());
 #ifdef DWELL_STACK_BPF_H
-	memo__born(child);
 	kmemo__born(child);
 	stack__forked(parent, child);
 #endif
@@ -464,7 +463,7 @@ int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 	clk = clock__get(task);
 	if (!clk)
 		return 0;
-	flags |= klock__class(task, (u64)lock) << KLOCK_CLASS_SHIFT;
+	flags |= klock__class(task, (u64)lock, flags) << KLOCK_CLASS_SHIFT;
 	sched__contends(ctx, clk, task, (u64)lock, flags);
 	if (flags & LCB_F_SPIN)
 		return 0;
@@ -525,7 +524,6 @@ static __always_inline bool sched__meets(struct clock *clk, struct task_struct *
 	clk->row = emit__row(task);
 	sched__born(clk, task);
 #ifdef DWELL_STACK_BPF_H
-	memo__born(task);
 	kmemo__born(task);
 #endif
 	if (likely(clk->state == STATE_NONE))

@@ -187,11 +187,10 @@ static __always_inline bool stack__by_kernel(void *ctx, struct walk *w)
 }
 
 /* The id of the stack that the registers in @w have: as remembered, or walked. */
-static __always_inline u32 stack__by_tables(struct walk *w, struct task_struct *task)
+static __always_inline u32 stack__by_tables(struct walk *w)
 {
 	struct cpu_stat *stat = cpu_stat__get();
-	struct memos *memos = config.memo ? memos__of(task) : NULL;
-	u32 known = memos ? memo__recall() : STACK_NONE, id;
+	u32 known = config.memo ? memo__recall() : STACK_NONE, id;
 
 	if (stat && known != STACK_NONE)
 		stat->recalled++;
@@ -203,8 +202,8 @@ static __always_inline u32 stack__by_tables(struct walk *w, struct task_struct *
 		stat->walked++;
 	if (stat && known != STACK_NONE && known != id)
 		stat->misremembered++;
-	if (memos && known == STACK_NONE)
-		memo__keep(w, memos, id);
+	if (config.memo && known == STACK_NONE)
+		memo__keep(w, id);
 	return id;
 }
 
@@ -225,7 +224,7 @@ static __always_inline u32 stack__walk(void *ctx, struct walk *w, struct task_st
 	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
 		unwind__registers(w);
 		unwind__enter(w, w->stack.tgid, mm);
-		return stack__by_tables(w, task);
+		return stack__by_tables(w);
 	}
 #endif
 	return stack__by_kernel(ctx, w) ? stack__keep() : STACK_NONE;

@@ -71,13 +71,16 @@ struct unwind_saved {
 
 /*
  * All that a walk went by: another one that finds the same in the same tables takes the same way,
- * and need not be made (memo.bpf.h). Of the registers, the instruction and stack pointers always
- * count, rbp where a frame was found by it; a walk that needed any other one is not remembered. Of
- * the stack's words, return addresses, and where rbp was saved.
+ * and need not be made (memo.bpf.h). Of the registers, the instruction pointer always counts, and
+ * rbp where a frame was found by it; a walk that needed any other one is not remembered. Of the
+ * stack's words, return addresses, and each rbp that was saved there and that a frame was found by.
+ * Where the stack is does not count: rbp and addresses are seen from its pointer.
  */
 #define MEMO_WORDS 48
 #define MEMO_UNFIT (MEMO_WORDS + 1) /* memo.n: a walk that cannot be remembered */
 #define MEMO_RBP   1                /* in memo.at[]: the word is rbp, not a return address */
+
+#define MEMO_REGISTER 1 /* walk.rbp_at: rbp is what it was at the begin */
 
 struct memo {
 	u64 ip, sp, bp;
@@ -98,6 +101,7 @@ struct walk {
 	u32 whole;    /* the function's first address is asked for, in `start` */
 	u64 start;
 	u64 interrupted;           /* it was not in a system call */
+	u64 rbp_at;                /* where rbp was saved, MEMO_REGISTER; 0: that is noted */
 	struct unwind_range range; /* the one that was used last */
 	union {
 		u64 window[UNWIND_WINDOW];
@@ -255,6 +259,16 @@ static __always_inline void unwind__note(struct walk *w, u64 at, u64 word, u32 f
 	w->memo.n = n + 1;
 }
 
+/* The walk goes by rbp. */
+static __always_inline void unwind__note_rbp(struct walk *w)
+{
+	if (w->rbp_at == MEMO_REGISTER)
+		w->memo.by_rbp = 1;
+	else if (w->rbp_at)
+		unwind__note(w, w->rbp_at, w->reg[UNWIND_RBP], MEMO_RBP);
+	w->rbp_at = 0;
+}
+
 static __always_inline void unwind__unfit(struct walk *w)
 {
 	if (config.memo)
@@ -266,14 +280,14 @@ static __always_inline int unwind__by_pointer(struct walk *w)
 {
 	u64 bp = w->reg[UNWIND_RBP];
 
-	w->memo.by_rbp = 1;
+	unwind__note_rbp(w);
 	if (bp < w->reg[UNWIND_RSP] || bp & 7)
 		return unwind__end(w, STACK_NO_FRAME);
 	if (bpf_probe_read_user(w->window, 16, (void *)bp))
 		return unwind__end(w, STACK_UNREADABLE);
-	unwind__note(w, bp, w->window[0], MEMO_RBP);
 	unwind__note(w, bp + 8, w->window[1], 0);
 	w->reg[UNWIND_RBP] = w->window[0];
+	w->rbp_at = bp;
 	return unwind__to(w, bp + 16, w->window[1], false);
 }
 
@@ -329,7 +343,7 @@ static __always_inline int unwind__restore(struct walk *w, const struct unwind_r
 		if (!unwind__word(w, window, cfa, base + rule->saved[i], &value))
 			return unwind__end(w, STACK_UNREADABLE);
 		if (reg == UNWIND_RBP)
-			unwind__note(w, base + rule->saved[i], value, MEMO_RBP);
+			w->rbp_at = base + rule->saved[i];
 		w->reg[reg] = value;
 	}
 	return unwind__to(w, cfa, ra, false);
@@ -346,7 +360,7 @@ static __always_inline int unwind__by_rule(struct walk *w, const struct unwind_r
 		return unwind__signal(w, rule->offset);
 	case UNWIND_REG:
 		if (rule->reg == UNWIND_RBP)
-			w->memo.by_rbp = 1;
+			unwind__note_rbp(w);
 		else if (rule->reg != UNWIND_RSP)
 			unwind__unfit(w);
 		break;
@@ -476,6 +490,7 @@ __noinline int unwind__walk(void)
 	w->memo.sp = w->reg[UNWIND_RSP];
 	w->memo.bp = w->reg[UNWIND_RBP];
 	w->memo.by_rbp = 0;
+	w->rbp_at = MEMO_REGISTER;
 	w->memo.n = w->interrupted ? MEMO_UNFIT : 0;
 	for (i = 0; i < STACK_FRAMES; i++) {
 		if (unwind__step(i)) {

@@ -129,7 +129,7 @@ clean_up() {
 
 # Every stack that is remembered is walked, too, and compared: none may be another one.
 remembered() { # the least share that must have been remembered, name, dwell's options…
-	dwell "${@:3}" -v -u --memo check -d 2 >/dev/null 2>"$T/err"
+	dwell "$3" -v -u --memo check -d 2 "${@:4}" >/dev/null 2>"$T/err"
 	read -r walked unchanged < <(sed -nE 's/^dwell: user stacks: ([0-9]+) walked, ([0-9]+) unchanged.*/\1 \2/p' "$T/err")
 	echo "# $2: $walked stacks, $unchanged remembered" >&3
 	! grep -q WRONGLY "$T/err" || fail_with "remembered wrongly:" "$T/err"
@@ -149,6 +149,10 @@ remembered() { # the least share that must have been remembered, name, dwell's o
 	echo "# $walked kernel stacks, $unchanged remembered" >&3
 	[ "$walked" -ge 50 ]
 	! grep -q WRONGLY "$T/err" || fail_with "remembered wrongly:" "$T/err"
+}
+
+@test "what is remembered of a thread's stacks holds for others that do the same" {
+	remembered 80 "new threads" offcpu -- "$W/threads" --births 1000 2
 }
 
 @test "what is remembered of stacks is never wrong: in C, C++, Python, PostgreSQL" {

@@ -209,10 +209,11 @@ enum dwell_exit lockparts__read(struct session *s, bool open, struct lockparts *
 
 	*parts = (struct lockparts){0};
 	status = lockparts__keys(s, parts);
-	status = status ?: lockparts__parts(s, parts);
+	/* This first: it adds to the parts what is owed to waits for locks that others wait for. */
 	status = status
 			 ?: object__iterate(&s->object, "waiting", sizeof(struct lock_waiting),
 					    lockparts__on_waiting, &collect);
+	status = status ?: lockparts__parts(s, parts);
 	if (!status)
 		lockparts__find_holders(s, parts);
 	if (!status && open)
