@@ -117,7 +117,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 	if (config.user_stacks)
 		emit__seen(clk, task);
 	clk->slot = lock__place(clk);
-	lock__find_holder(clk, task, clk->since);
+	lock__find_holder(clk, clk->since);
 }
 
 /* What it waited for before anybody looked; not where, nor who had it. */

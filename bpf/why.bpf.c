@@ -59,7 +59,7 @@ static __always_inline bool why__follows(struct clock *clk, struct task_struct *
 	clk->follows = 1;
 	lock__begins(clk, STACK_NOT_SEEN, 0);
 	hot__set(FIELD(task, pid));
-	lock__find_holder(clk, task, clk->since);
+	lock__find_holder(clk, clk->since);
 	return true;
 }
 

@@ -470,21 +470,24 @@ static __always_inline void lock_log__want(struct lock_log *log, u32 tid, u64 no
 }
 
 /* Without waiters nobody asks what the holder does: the next one reads its clock by himself. */
-static __noinline void hold__begin(struct lock_log *log, struct lock_hold *hold, u32 tid, u64 now)
+VERIFIED_ONCE int hold__begin(struct lock_log *log, struct lock_hold *hold, u32 tid, u64 now)
 {
 	struct holder_scratch *s;
 
+	if (!log || !hold)
+		return 0;
 	hold->tid = tid;
 	hold->states = 0;
 	if (!log->waiters)
-		return;
+		return 0;
 	lock_log__want(log, tid, now);
 	s = holder__read(tid, now);
 	if (!s)
-		return;
+		return 0;
 	hold__copy(hold->begin, s->ns);
 	hold->begin_open = s->open;
 	hold->states = HOLD_BEGIN;
+	return 0;
 }
 
 /* The same, but the hold began at hold->since: back to then, as far as its clock has not turned. */
@@ -505,15 +508,19 @@ static __noinline void hold__begin_late(struct lock_log *log, struct lock_hold *
 }
 
 /* A clock that stood all along is of a thread that has run all along, if it runs now. */
-static __noinline void hold__end(struct lock_hold *hold, u64 now)
+VERIFIED_ONCE int hold__end(struct lock_hold *hold, u64 now)
 {
-	struct holder_scratch *s = holder__read(hold->tid, now);
-	bool runs = hold->tid == (u32)bpf_get_current_pid_tgid();
+	struct holder_scratch *s;
+	bool runs;
 
+	if (!hold)
+		return 0;
+	s = holder__read(hold->tid, now);
+	runs = hold->tid == (u32)bpf_get_current_pid_tgid();
 	hold->until = now;
 	hold->comm[0] = 0;
 	if (!s)
-		return;
+		return 0;
 	hold__copy(hold->end, s->ns);
 	hold->comm[0] = s->clk.wait.comm[0];
 	hold->comm[1] = s->clk.wait.comm[1];
@@ -523,6 +530,7 @@ static __noinline void hold__end(struct lock_hold *hold, u64 now)
 	hold->end[STATE_CPU] += s->open;
 	if (!s->open || runs)
 		hold->states |= HOLD_END;
+	return 0;
 }
 
 static __noinline struct lock_hold *lock_log__push(struct lock_log *log, u32 tid, u64 now,

@@ -364,7 +364,7 @@ static __always_inline u32 lock__owner_word(const struct clock_memo *m)
 }
 
 /* The thread that has the lock: what the lock says, if it is a thread that can have it. */
-static __always_inline u32 lock__owner(struct clock *clk, struct task_struct *task)
+static __always_inline u32 lock__owner(struct clock *clk)
 {
 	u32 op = clk->memo.word >> WORD_FD_SHIFT, word;
 	struct task_struct *owner;
@@ -380,7 +380,7 @@ static __always_inline u32 lock__owner(struct clock *clk, struct task_struct *ta
 	ref = thread_ref__get(clk->wait.ns, word);
 	if (!ref || ref->tid == clk->wait.tid)
 		return 0;
-	if ((op & FUTEX_PRIVATE) && ref->tgid != FIELD(task, tgid))
+	if ((op & FUTEX_PRIVATE) && ref->tgid != clk->wait.tgid)
 		return 0;
 	return ref->tid;
 }
@@ -464,21 +464,25 @@ static __noinline struct lock_hold *lock__begins_runtime(struct lock_log *log, s
 	return hold;
 }
 
-static __noinline void lock__find_holder(struct clock *clk, struct task_struct *task, u64 now)
+VERIFIED_ONCE int lock__find_holder(struct clock *clk, u64 now)
 {
 	struct holder_scratch *s = holder__scratch();
-	bool runtime = lock__is_runtime(clk);
-	struct lock_wait *w = &clk->wait;
+	struct lock_wait *w;
 	struct lock_log *log;
 	struct lock_hold *hold;
+	bool runtime;
 
-	if (!s || (clk->state != STATE_KLOCK && !runtime &&
-		   (clk->state != STATE_LOCK || !lock__is_futex(clk))))
-		return;
-	w->holder = runtime ? 0 : lock__owner(clk, task);
+	if (!clk || !s)
+		return 0;
+	w = &clk->wait;
+	runtime = lock__is_runtime(clk);
+	if ((clk->state != STATE_KLOCK && !runtime &&
+	     (clk->state != STATE_LOCK || !lock__is_futex(clk))))
+		return 0;
+	w->holder = runtime ? 0 : lock__owner(clk);
 	log = lock_log__take(lock__space(clk), lock__log_addr(clk), true);
 	if (!log)
-		return;
+		return 0;
 	w->log = lock__log_addr(clk);
 	hold = runtime ? lock__begins_runtime(log, clk, s, now)
 		       : lock_log__waits(log, w->holder, w->tid, now);
@@ -498,6 +502,7 @@ static __noinline void lock__find_holder(struct clock *clk, struct task_struct *
 		w->snap_open = s->open;
 	}
 	lock_log__give(log);
+	return 0;
 }
 
 static __always_inline bool lock__wanted(u32 state)
