@@ -61,7 +61,7 @@ ping_pong() {
 
 # What each command's start may take: the CPU time in ms, and in multiples of that in which bpftool
 # reads and prints the kernel's types; instructions that the verifier looks at, of all programs and
-# of the largest; MB of memory. A third above what is needed, or more.
+# of the largest; MB of memory. A fifth above what is needed, or more.
 START_LIMITS='
 why      150  1.8   56000  27000  22
 offcpu   150  1.6   46000  40000  35
