@@ -84,7 +84,7 @@ static __always_inline void call__states(struct clock *clk, u64 now, struct span
 		out->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
 }
 
-/* The open call ends. False if none is, or it had begun before the run. */
+/* The open call ends. False if none is, it had begun before the run, or its states are not known. */
 static __always_inline bool call__end(struct clock *clk, struct span_result *out)
 {
 	struct call *call = &clk->call;
@@ -100,6 +100,11 @@ static __always_inline bool call__end(struct clock *clk, struct span_result *out
 		if (call__preempted(clk, now)) {
 			now = bpf_ktime_get_ns();
 			call__states(clk, now, out);
+			/* And once more? Of this one nothing is known that would add up. */
+			if (call__preempted(clk, now)) {
+				loss__count(LOSS_TORN);
+				return false;
+			}
 		}
 	}
 	out->latency = clock__span(out->start, now);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -328,6 +329,8 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 	}
 	if (err)
 		return object__refused(from->name, err);
+	/* libbpf's copy of the kernel's types, 11 MB, is free again: it would stay in the heap. */
+	malloc_trim(0);
 	status = object__open_shared(o, config);
 	return status ?: object__fill(o, config, targets);
 }
