@@ -84,7 +84,7 @@ static __always_inline void call__states(struct clock *clk, u64 now, struct span
 		out->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
 }
 
-/* The open call ends. False if none is, it had begun before the run, or its states are not known. */
+/* The open call ends. False if none is, it began before the run, or its states are not known. */
 static __always_inline bool call__end(struct clock *clk, struct span_result *out)
 {
 	struct call *call = &clk->call;
