@@ -79,6 +79,21 @@ bench_lost() { # file
 	[ ! -f "$1" ] || sed -n 's/^dwell: LOST \([0-9]*\).*/\1/p; s/^Lost \([0-9]*\) events.*/\1/p' "$1" | tail -n 1
 }
 
+# How many frames the stacks have, on average, that a tool wrote: folded ones without what dwell adds,
+# or keys of bpftrace's maps; or nothing
+bench_frames() { # file
+	awk -F';' '
+		sub(/ [0-9]+$/, "") && NF > 1 {
+			stacks++
+			for (i = 2; i <= NF; i++)
+				frames += $i !~ /^\[.* /
+		}
+		/^@ns\[.*, $/ { inside = 1; stacks++ }
+		/^\]/ { inside = 0 }
+		inside && /^    [^ ]/ { frames++ }
+		END { if (stacks) printf "%.1f\n", frames / stacks }' "$1"
+}
+
 # A command line with its {names} filled in; further ones as NAME=VALUE
 bench_fill() { # command line, name=value…
 	local line=$1 pair here

@@ -13,6 +13,11 @@ def per_event: .question | IN("io", "file", "syscall");
 
 def spread($min; $max): if $min == null or $max == null or $max == 0 then "" else " [\($min | round)–\($max | round)]" end;
 
+# Frames, and the time that each of them took
+def framed($dwell):
+  if .frames == null or .ns == null then "– | – | "
+  else "\(.frames | digits(1)) | \(.ns / .frames | beside($dwell.ns / $dwell.frames; "ns"; 0)) | " end;
+
 # A tool's figures on one work: medians over the rounds.
 def figures($plain):
   . as $runs |
@@ -23,6 +28,7 @@ def figures($plain):
     slow: ($slow | median), slow_min: ($slow | min), slow_max: ($slow | max),
     ns: ($bpf | if length > 0 then median else null end), ns_min: ($bpf | min), ns_max: ($bpf | max),
     lost: ([$runs[].lost | tonumber? // 0] | max),
+    frames: ([$runs[].frames | tonumber? // empty] | if length > 0 then median else null end),
     ready: ([$runs[].ready_ns / 1e6] | median),
     report: ([$runs[].report_ns / 1e6] | median),
     rss: ([$runs[].rss_bytes / 1048576] | median),
@@ -36,7 +42,8 @@ def figures($plain):
     from_entries) as $plain |
   ([group_by(.tool)[] | figures($plain)] | sort_by(.tool | startswith("dwell") | not)) as $rows |
   $rows[0] as $dwell |
+  ($dwell.frames != null and ($rows | any(.tool != $dwell.tool and .frames != null))) as $framed |
   "\n## \($group[0].question) · \($group[0].work)\n",
-  "| tool | BPF time per \(if ($group[0] | per_event) then "event" else "context switch" end) | the work takes | first event after | report after | RSS | BPF maps | lost |",
-  "|---|---|---|---|---|---|---|---|",
-  ($rows[] | "| \(.tool) | \(.ns | beside($dwell.ns; "ns"; 0))\(spread(.ns_min; .ns_max)) | \(.slow | digits(2))× [\(.slow_min | digits(2))–\(.slow_max | digits(2))] | \(.ready | beside($dwell.ready; "ms"; 0)) | \(.report | beside($dwell.report; "ms"; 0)) | \(.rss | beside($dwell.rss; "MB"; 1)) | \(.maps | beside($dwell.maps; "MB"; 1)) | \(if .tool | startswith("dwell") then .lost elif .lost > 0 then .lost else "not told" end) |"))
+  "| tool | BPF time per \(if ($group[0] | per_event) then "event" else "context switch" end) |\(if $framed then " frames per user stack | time per frame |" else "" end) the work takes | first event after | report after | RSS | BPF maps | lost |",
+  "|---|---|---|---|---|---|---|---|\(if $framed then "---|---|" else "" end)",
+  ($rows[] | "| \(.tool) | \(.ns | beside($dwell.ns; "ns"; 0))\(spread(.ns_min; .ns_max)) | \(if $framed then framed($dwell) else "" end)\(.slow | digits(2))× [\(.slow_min | digits(2))–\(.slow_max | digits(2))] | \(.ready | beside($dwell.ready; "ms"; 0)) | \(.report | beside($dwell.report; "ms"; 0)) | \(.rss | beside($dwell.rss; "MB"; 1)) | \(.maps | beside($dwell.maps; "MB"; 1)) | \(if .tool | startswith("dwell") then .lost elif .lost > 0 then .lost else "not told" end) |"))
