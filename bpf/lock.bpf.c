@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* lock: waits for user-space and kernel locks, who had them, and what he did meanwhile. */
 #define HOLDERS_LAZY
+#define CLOCK_MEMOS 2
 #define CAUSE_NO_OWNERS
 #define KMEMO_NONE
 #include "lib/lock.bpf.h"

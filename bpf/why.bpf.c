@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* why: every state of every thread, and for each wait what it was for. */
 #define TALLY_OWN
+#define CLOCK_MEMOS 2
 #define HOLDERS_BY_WAIT
 #include "lib/lock.bpf.h"
 #include "lib/culprit.bpf.h"

@@ -696,6 +696,45 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 	return 0;
 }
 
+static __always_inline bool memo__is(const struct clock_memo *m, const struct clock_memo *of)
+{
+	return m->word == of->word && m->id == of->id && m->id2 == of->id2;
+}
+
+/*
+ * A thread mostly goes from one to the other of a few waits: is @m one of those before the last
+ * one? Then it has its state and tally from there. The last one is remembered with them in either
+ * case.
+ */
+#if CLOCK_MEMOS
+_Static_assert(CLOCK_MEMOS == 2, "the least recent one makes room");
+
+VERIFIED_ONCE int cause__recall(struct clock *clk, struct clock_memo *m)
+{
+	struct clock_memo *known, *before;
+	bool first, second;
+
+	if (!clk || !m)
+		return 0;
+	before = clk->before;
+	first = memo__is(m, &before[0]);
+	second = memo__is(m, &before[1]);
+	known = first ? &before[0] : &before[1];
+	m->state = known->state;
+	m->slot = known->slot;
+	if (!first)
+		before[1] = before[0];
+	before[0] = clk->memo;
+	/* A lock without an owner may be an event, which the last wait decides: cause__futex(). */
+	return (first || second) && m->id2 != 2;
+}
+#else
+static __always_inline int cause__recall(struct clock *clk, struct clock_memo *m)
+{
+	return 0;
+}
+#endif
+
 /*
  * The state that @task, just blocked, is in; clk->memo says it again, and the tally.
  * @current: @task is the current one, so its memory can be read.
@@ -711,10 +750,10 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 		clk->memo.id2 = m.id2;
 		return clk->memo.state;
 	}
-	if (tally)
-		cause__find_tally(clk, &m, current);
-	else
+	if (!tally)
 		cause__find_state(clk, &m);
+	else if (!cause__recall(clk, &m))
+		cause__find_tally(clk, &m, current);
 	clk->memo = m;
 	return m.state;
 }

@@ -49,6 +49,11 @@ struct clock_memo {
 	u32 slot;
 };
 
+/* How many such waits a thread keeps besides: a command that finds tallies for them has some. */
+#ifndef CLOCK_MEMOS
+#define CLOCK_MEMOS 0
+#endif
+
 /* What a thread waited for CPUs and is not charged to anybody yet: see culprit.bpf.h. */
 struct culprit_debt {
 	u64 waited[2]; /* ns of waits after a wake-up and a preemption that were not divided */
@@ -75,6 +80,9 @@ struct clock {
 	u16 shared;  /* its process has, or had, more threads: see clock__is_alone() */
 	u64 stack;   /* the stacks with which it left the CPU: stack__ids() */
 	struct clock_memo memo;
+#if CLOCK_MEMOS
+	struct clock_memo before[CLOCK_MEMOS]; /* waits before that one, the last one first */
+#endif
 	struct culprit_debt debt;
 	u64 mm;         /* address space that was told of, and… */
 	u64 code;       /* …its pages of code then: emit__seen() */
@@ -100,6 +108,16 @@ struct segment {
 	u64 inside; /* ns of it in the epoch */
 	u64 total;  /* ns of it since the run's start */
 };
+
+/* The thread goes on under another row: what it waits for has other tallies. */
+static __always_inline void clock__forget(struct clock *clk)
+{
+	clk->memo.word = 0;
+#if CLOCK_MEMOS
+	for (int i = 0; i < CLOCK_MEMOS; i++)
+		clk->before[i].word = 0;
+#endif
+}
 
 #ifndef DWELL_RAW
 struct {

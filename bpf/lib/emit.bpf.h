@@ -150,7 +150,7 @@ static __noinline __attribute__((unused)) void emit__rekey(struct clock *clk,
 	}
 	clock__retire(clk, epoch);
 	clk->row = row;
-	clk->memo.word = 0;
+	clock__forget(clk);
 }
 
 /* The first of its threads keeps what was told of a process, for the others; true: it had this. */

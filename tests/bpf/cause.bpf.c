@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
+#define CLOCK_MEMOS 2
 #include "lib/cause.bpf.h"
 
 #include "cause_test.h"
@@ -103,6 +104,30 @@ int classify(struct bpf_raw_tracepoint_args *ctx)
 	the_clock.klock = ctx->args[1];
 	answer.state = cause__classify(&the_clock, self(), ctx->args[0], true, true);
 	answer.slot = the_clock.memo.slot;
+	return 0;
+}
+
+/* args: word, id, id2, state: the clock's next wait. Answers with the state that it recalls, or 0. */
+SEC("raw_tp")
+int recall(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct clock_memo m = {
+		.word = WORD_SET | ctx->args[0],
+		.id = ctx->args[1],
+		.id2 = ctx->args[2],
+	};
+
+	answer.state = cause__recall(&the_clock, &m) ? m.state : STATE_NONE;
+	m.state = ctx->args[3];
+	the_clock.memo = m;
+	return 0;
+}
+
+/* The thread goes on under another row. */
+SEC("raw_tp")
+int forget(struct bpf_raw_tracepoint_args *ctx)
+{
+	clock__forget(&the_clock);
 	return 0;
 }
 

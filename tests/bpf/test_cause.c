@@ -645,6 +645,54 @@ static void test_classify(void **state)
 	assert_int_equal(n, 4);
 }
 
+static uint32_t recall(struct harness *h, uint64_t word, uint64_t id2, uint32_t state)
+{
+	struct cause_answer *a = h->answer;
+
+	harness__run(h, "recall", word, 0x1000, id2, state);
+	return a->state;
+}
+
+/* The two waits before the last one are known, whichever of them comes again. */
+static void test_recall(void **state)
+{
+	struct harness *h = *state;
+
+	start(h);
+	assert_int_equal(recall(h, 1, 0, STATE_FS), STATE_NONE);
+	assert_int_equal(recall(h, 2, 0, STATE_NET), STATE_NONE);
+	assert_int_equal(recall(h, 3, 0, STATE_PIPE), STATE_NONE);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(recall(h, 1, 0, STATE_FS), STATE_FS);
+		assert_int_equal(recall(h, 2, 0, STATE_NET), STATE_NET);
+		assert_int_equal(recall(h, 3, 0, STATE_PIPE), STATE_PIPE);
+	}
+	assert_int_equal(recall(h, 2, 0, STATE_NET), STATE_NET);
+	assert_int_equal(recall(h, 3, 0, STATE_PIPE), STATE_PIPE);
+	/* Others of the same call are others, and the one least recently seen makes room. */
+	assert_int_equal(recall(h, 3, 7, STATE_POLL), STATE_NONE);
+	assert_int_equal(recall(h, 1, 0, STATE_FS), STATE_NONE);
+	assert_int_equal(recall(h, 3, 0, STATE_PIPE), STATE_PIPE);
+	harness__run(h, "forget");
+	assert_int_equal(recall(h, 1, 0, STATE_FS), STATE_NONE);
+	assert_int_equal(recall(h, 3, 7, STATE_POLL), STATE_NONE);
+}
+
+/* A wait for 2 without an owner may be for a lock or a barrier: the last wait decides each time. */
+static void test_recall_ambiguous(void **state)
+{
+	struct harness *h = *state;
+
+	start(h);
+	assert_int_equal(recall(h, 1, 2, STATE_LOCK), STATE_NONE);
+	assert_int_equal(recall(h, 1, 1, STATE_SYNC), STATE_NONE);
+	assert_int_equal(recall(h, 1, 2, STATE_SYNC), STATE_NONE);
+	assert_int_equal(recall(h, 1, 1, STATE_SYNC), STATE_SYNC);
+	assert_int_equal(recall(h, 1, 2 | (uint64_t)OWNER << 32, STATE_LOCK), STATE_NONE);
+	assert_int_equal(recall(h, 1, 1, STATE_SYNC), STATE_SYNC);
+	assert_int_equal(recall(h, 1, 2 | (uint64_t)OWNER << 32, STATE_LOCK), STATE_LOCK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -670,6 +718,8 @@ int main(void)
 		HARNESS_BOTH(test_names_until_full),
 		HARNESS_BOTH(test_classify),
 		HARNESS_PEEK(test_classify),
+		HARNESS_BOTH(test_recall),
+		HARNESS_BOTH(test_recall_ambiguous),
 	};
 
 	return harness__main(tests);
