@@ -107,7 +107,7 @@ int classify(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* args: word, id, id2, state: the clock's next wait. Answers with the state that it recalls, or 0. */
+/* args: word, id, id2, state: the clock's next wait. Answers with the state that it recalls. */
 SEC("raw_tp")
 int recall(struct bpf_raw_tracepoint_args *ctx)
 {

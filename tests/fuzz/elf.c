@@ -8,6 +8,7 @@
 #include "core/cfi.h"
 #include "core/debugfile.h"
 #include "core/sym.h"
+#include "core/varfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,6 +42,16 @@ static void fuzz__symbols(int fd)
 	sym__free(m);
 }
 
+static void fuzz__variables(int fd)
+{
+	struct varfile *v = varfile__open(dup(fd));
+	char name[64];
+
+	for (uint64_t at = 0; v && at < 65536; at += 509)
+		varfile__name(v, at, name, sizeof(name));
+	varfile__free(v);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = fuzz__file(data, size);
@@ -53,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	cfi__free(&t);
 	fuzz__symbols(fd);
+	fuzz__variables(fd);
 	close(fd);
 	return 0;
 }

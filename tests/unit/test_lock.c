@@ -8,17 +8,27 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/datasyms.h"
 #include "core/frames.h"
 #include "core/lockparts.h"
 
+/* The first byte of the program: the linker's. */
+extern char __executable_start;
+
 /* One with a value and one without: they lie in different mappings. */
 uint64_t lock_test_initialised[4] = {1, 2, 3, 4};
 uint64_t lock_test_zero[4];
+/* The second name of a variable, which comes before it in the order of the alphabet. */
+extern uint64_t lock_test_alias[4] __attribute__((alias("lock_test_initialised"), weak));
 
 static void test_variables(void **state)
 {
@@ -54,6 +64,41 @@ static void test_variables(void **state)
 			     0);
 	datasyms__free(d);
 	datasyms__free(NULL);
+}
+
+/* A process's files are read once, and kept: they may be gone when the next name is asked for. */
+static void test_variables_of_a_removed_file(void **state)
+{
+	char path[] = "/tmp/dwell-test-XXXXXX", name[64], module[64];
+	struct datasyms *d = datasyms__new();
+	uint32_t self = (uint32_t)getpid();
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = mkstemp(path);
+	struct stat st;
+	char *at;
+
+	(void)state;
+	assert_non_null(d);
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(fstat(from, &st), 0);
+	assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, to, 0);
+	assert_true(at != MAP_FAILED);
+	assert_int_equal(datasyms__remember(d, self), 0);
+	/* Where the variables lie in the copy is where they lie behind the program's first byte. */
+	at += (char *)lock_test_initialised - &__executable_start;
+	assert_int_equal(datasyms__user(d, self, (uintptr_t)at, name, sizeof(name), module,
+					sizeof(module)),
+			 0);
+	assert_string_equal(name, "lock_test_initialised");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(datasyms__user(d, self, (uintptr_t)at + 8, name, sizeof(name), module,
+					sizeof(module)),
+			 0);
+	assert_string_equal(name, "lock_test_initialised+0x8");
+	datasyms__free(d);
+	munmap(at - ((char *)lock_test_initialised - &__executable_start), (size_t)st.st_size);
+	close(from);
+	close(to);
 }
 
 static void test_find(void **state)
@@ -137,6 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_variables_of_a_removed_file),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_callers),
 		cmocka_unit_test(test_merge),

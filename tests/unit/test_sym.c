@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "core/procmaps.h"
 #include "core/sym.h"
+#include "core/varfile.h"
 
 /* ---- functions whose names are known -------------------------------------------------------- */
 
@@ -470,9 +471,15 @@ static void test_truncated(void **state)
 static void use(int fd)
 {
 	uint64_t begin = time__now(), vaddr, start;
+	struct varfile *v = varfile__open(dup(fd));
 	struct sym_module *m;
 	const char *why;
+	char name[64];
 
+	assert_non_null(v);
+	for (uint64_t offset = 0; offset < 1 << 20; offset += 4999)
+		varfile__name(v, offset, name, sizeof(name));
+	varfile__free(v);
 	if (sym__open(dup(fd), &m, &why) == 0) {
 		for (uint64_t offset = 0; offset < 1 << 20; offset += 4999)
 			if (sym__vaddr(m, offset, &vaddr) == 0)

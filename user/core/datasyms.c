@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libiberty/demangle.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +14,14 @@
 #include "core/datasyms.h"
 #include "core/elffile.h"
 #include "core/elfsym.h"
+#include "core/varfile.h"
 
 #define REFRESH_NS    NSEC_PER_SEC
 #define PROCESSES_MAX 256 /* beyond, those that are gone have no names */
-#define NAME_BYTES    256
+#define FILES_MAX     64  /* that are kept open; beyond, the oldest makes room */
 
 struct mapping {
-	uint64_t start, end, offset, inode;
+	uint64_t start, end, offset, dev, inode;
 	char *path; /* "" without one */
 };
 
@@ -32,9 +32,17 @@ struct process {
 	size_t n;
 };
 
+/* A file whose variables were asked for: many locks are in few files. */
+struct known_file {
+	uint64_t dev, inode;
+	struct varfile *vars; /* NULL: no file is here */
+};
+
 struct datasyms {
 	struct process processes[PROCESSES_MAX];
 	size_t n;
+	struct known_file files[FILES_MAX];
+	size_t next; /* of files[], to be taken next */
 };
 
 /* ---- mappings ------------------------------------------------------------------------------- */
@@ -50,13 +58,17 @@ static void process__free(struct process *p)
 static int process__add(struct process *p, const char *line)
 {
 	struct mapping *grown, m = {0};
+	uint32_t major, minor;
 	int at = 0;
 	size_t len;
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s %" SCNx64 " %*x:%*x %" SCNu64 " %n",
-		   &m.start, &m.end, &m.offset, &m.inode, &at) != 4 ||
+	if (sscanf(line,
+		   "%" SCNx64 "-%" SCNx64 " %*4s %" SCNx64 " %" SCNx32 ":%" SCNx32 " %" SCNu64
+		   " %n",
+		   &m.start, &m.end, &m.offset, &major, &minor, &m.inode, &at) != 6 ||
 	    !at)
 		return 0;
+	m.dev = (uint64_t)major << 32 | minor;
 	if (!(p->n & (p->n - 1))) {
 		grown = realloc(p->maps, (p->n ? 2 * p->n : 1) * sizeof(*grown));
 		if (!grown)
@@ -130,6 +142,8 @@ void datasyms__free(struct datasyms *d)
 		return;
 	for (size_t i = 0; i < d->n; i++)
 		process__free(&d->processes[i]);
+	for (size_t i = 0; i < FILES_MAX; i++)
+		varfile__free(d->files[i].vars);
 	free(d);
 }
 
@@ -160,74 +174,7 @@ static const struct mapping *process__file(const struct process *p, uint64_t add
 	return first;
 }
 
-/* ---- ELF ------------------------------------------------------------------------------------ */
-
-/* The file's own address of what is mapped @distance bytes behind its first byte. */
-static bool elf__vaddr(Elf *elf, uint64_t distance, uint64_t *vaddr)
-{
-	GElf_Phdr segment;
-	size_t n = 0;
-
-	if (elf_getphdrnum(elf, &n))
-		return false;
-	for (size_t i = 0; i < n && gelf_getphdr(elf, (int)i, &segment); i++) {
-		if (segment.p_type != PT_LOAD)
-			continue;
-		/* Segments are in ascending order, and the first holds the file's first byte. */
-		*vaddr = segment.p_vaddr - segment.p_offset + distance;
-		return true;
-	}
-	return false;
-}
-
-struct elf_search {
-	uint64_t vaddr;
-	GElf_Sym found;
-};
-
-/* 1 at the variable that holds the address. */
-static int elf__take(const GElf_Sym *sym, void *arg)
-{
-	struct elf_search *s = arg;
-
-	if (GELF_ST_TYPE(sym->st_info) != STT_OBJECT || !sym->st_shndx ||
-	    s->vaddr < sym->st_value || s->vaddr - sym->st_value >= sym->st_size)
-		return 0;
-	s->found = *sym;
-	return 1;
-}
-
-/* The name as people write it (C++, Rust). */
-static void elf__present(const char *symbol, char *name, size_t size)
-{
-	char *demangled = cplus_demangle(symbol, DMGL_AUTO);
-
-	str__printable(name, size, demangled ?: symbol, 0);
-	free(demangled);
-}
-
-/* Of the symbols in the table of @type. 0 or -ENOENT. */
-static int elf__name(struct elffile *f, uint32_t type, uint64_t vaddr, char *name, size_t size)
-{
-	struct elf_search s = {.vaddr = vaddr};
-	struct elffile_symtab t;
-	char text[NAME_BYTES];
-	size_t len;
-	ssize_t got;
-
-	if (elffile__symtab(f, type, &t) || elffile__symbols(f, &t, elf__take, &s) != 1 ||
-	    s.found.st_name >= t.names.sh_size)
-		return -ENOENT;
-	got = pread(f->fd, text, sizeof(text) - 1, (off_t)(t.names.sh_offset + s.found.st_name));
-	if (got <= 0)
-		return -ENOENT;
-	text[got] = '\0';
-	elf__present(text, name, size);
-	len = strlen(name);
-	if (vaddr != s.found.st_value)
-		str__append(name, size, &len, "+0x%" PRIx64, vaddr - s.found.st_value);
-	return 0;
-}
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /*
  * The regular file behind a mapping: as the process has it, or by its path if it is still the
@@ -253,15 +200,36 @@ static int file__open(uint32_t tgid, const struct mapping *m)
 	return -ENOENT;
 }
 
+/* The variables of the file behind @m, a mapping of process @tgid; NULL if it cannot be opened. */
+static const struct varfile *datasyms__file(struct datasyms *d, uint32_t tgid,
+					    const struct mapping *m)
+{
+	struct known_file *f;
+	struct varfile *vars;
+	int fd;
+
+	for (size_t i = 0; i < FILES_MAX; i++) {
+		f = &d->files[i];
+		if (f->vars && f->inode == m->inode && f->dev == m->dev)
+			return f->vars;
+	}
+	fd = file__open(tgid, m);
+	vars = fd < 0 ? NULL : varfile__open(fd);
+	if (!vars)
+		return NULL;
+	f = &d->files[d->next++ % FILES_MAX];
+	varfile__free(f->vars);
+	*f = (struct known_file){.dev = m->dev, .inode = m->inode, .vars = vars};
+	return vars;
+}
+
 int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name, size_t size,
 		   char *module, size_t module_size)
 {
 	struct process *p = datasyms__process(d, tgid);
+	const struct varfile *vars;
 	const struct mapping *m;
-	const char *slash, *why;
-	struct elffile f;
-	uint64_t vaddr;
-	int fd, err = -ENOENT;
+	const char *slash;
 
 	module[0] = '\0';
 	/* What was mapped since is found the second time; what is gone stays as it was. */
@@ -272,19 +240,8 @@ int datasyms__user(struct datasyms *d, uint32_t tgid, uint64_t addr, char *name,
 		return -ENOENT;
 	slash = strrchr(m->path, '/');
 	str__printable(module, module_size, slash + 1, 0);
-	fd = file__open(tgid, m);
-	if (fd < 0)
-		return fd;
-	if (!elffile__open(fd, &f, &why)) {
-		if (elf__vaddr(f.elf, addr - m->start, &vaddr))
-			err = elf__name(&f, SHT_SYMTAB, vaddr, name, size) &&
-					      elf__name(&f, SHT_DYNSYM, vaddr, name, size)
-				      ? -ENOENT
-				      : 0;
-		elffile__close(&f);
-	}
-	close(fd);
-	return err;
+	vars = datasyms__file(d, tgid, m);
+	return vars ? varfile__name(vars, addr - m->start, name, size) : -ENOENT;
 }
 
 /* Where @name of the file that @m is the first mapping of lies. 0 or -ENOENT. */
@@ -300,7 +257,7 @@ static int file__find(uint32_t tgid, const struct mapping *m, const char *name, 
 	if (fd < 0)
 		return fd;
 	if (elfsym__find(fd, &sym, 1) == 1 && sym.vaddr && !elffile__open(fd, &f, &why)) {
-		if (elf__vaddr(f.elf, 0, &first)) {
+		if (!elffile__vaddr(&f, 0, &first)) {
 			*start = m->start + (sym.vaddr - first);
 			*end = *start + sym.size;
 			err = 0;

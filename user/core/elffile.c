@@ -114,6 +114,23 @@ const unsigned char *elffile__ident(const struct elffile *f)
 	return (const unsigned char *)elf_getident(f->elf, NULL);
 }
 
+int elffile__vaddr(const struct elffile *f, uint64_t distance, uint64_t *vaddr)
+{
+	GElf_Phdr segment;
+	size_t n = 0;
+
+	if (elf_getphdrnum(f->elf, &n))
+		return -ENODATA;
+	for (size_t i = 0; i < n && gelf_getphdr(f->elf, (int)i, &segment); i++) {
+		if (segment.p_type != PT_LOAD)
+			continue;
+		/* Segments are in ascending order. */
+		*vaddr = segment.p_vaddr - segment.p_offset + distance;
+		return 0;
+	}
+	return -ENODATA;
+}
+
 /* Compares a section's name without having libelf read the table of names, which may be huge. */
 static bool elffile__is_named(struct elffile *f, const GElf_Shdr *names, const GElf_Shdr *sh,
 			      const char *name)
