@@ -28,7 +28,8 @@
 #define CULPRIT_SPACING    (1000 * 1000) /* ns */
 #define CULPRIT_WORTH      (50 * 1000)   /* ns */
 #define CULPRIT_TALLIES    8
-#define CULPRIT_OTHERS     CULPRIT_RUNS /* in place of a run: all that are not named */
+_Static_assert(CULPRIT_WORTH <= 0xffff, "culprit_debt.unnamed has room for it");
+#define CULPRIT_OTHERS CULPRIT_RUNS /* in place of a run: all that are not named */
 
 struct culprit_run {
 	u64 since;
@@ -45,7 +46,7 @@ struct culprit_wait {
 	u64 end;     /* of what is not charged yet */
 	u64 weight;  /* counts as so many */
 	u64 due;     /* ns that a sample is to be charged for */
-	u64 unnamed; /* as in culprit_debt */
+	u64 unnamed; /* ns charged to the others since a tally was taken last */
 	u32 tallies; /* as in culprit_debt */
 	u32 epoch;
 	u32 state;
@@ -338,7 +339,7 @@ static __always_inline void culprit__charge(struct clock *clk, struct culprit_lo
 	w->tallies = debt->tallies;
 	culprit__look();
 	*waited = w->due;
-	debt->unnamed = w->unnamed;
+	debt->unnamed = w->unnamed < CULPRIT_WORTH ? w->unnamed : CULPRIT_WORTH;
 	debt->tallies = w->tallies;
 }
 

@@ -54,7 +54,7 @@ static __always_inline void emit__early(struct thread_rec *rec, const struct clo
 #pragma unroll
 	for (int i = 0; i < THREAD_EARLY; i++) {
 #ifdef CLOCK_EARLY
-		rec->early[i] = clk->early[i];
+		rec->early[i] = i < clk->earlies ? clk->early[i] : 0;
 #else
 		rec->early[i] = 0;
 #endif
@@ -150,9 +150,10 @@ static __noinline __attribute__((unused)) void emit__rekey(struct clock *clk,
 	}
 	clock__retire(clk, epoch);
 	clk->row = row;
-	clk->memo.word = 0;
+	clock__forget(clk);
 }
 
+#ifndef CLOCK_QUEUED
 /* The first of its threads keeps what was told of a process, for the others; true: it had this. */
 static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 code)
 {
@@ -198,5 +199,6 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 	seen->code = code;
 	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
 }
+#endif
 
 #endif
