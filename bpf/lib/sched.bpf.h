@@ -377,6 +377,12 @@ static __always_inline void sched__finds(struct clock *clk, struct task_struct *
 }
 #endif
 
+/* Does it matter whether the parent of @child has a clock? A look at it takes a while. */
+static __always_inline bool sched__asks_parent(struct task_struct *child)
+{
+	return (config.filter & FILTER_FIXED) || FIELD(child, tgid) != FIELD(child, pid);
+}
+
 /* The state of a thread's clock that begins while the thread runs, or is about to. */
 #ifdef SCHED_STILL
 #define SCHED_BORN STATE_OTHER
@@ -395,7 +401,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	sched__event(PROG_NEWTASK);
 	if (config.lazy)
 		return 0;
-	clk = clock__get(parent);
+	clk = sched__asks_parent(child) ? clock__get(parent) : NULL;
 	watched = clk && clk->state != STATE_NONE;
 	if (clk)
 		sched__shares(clk, child);
