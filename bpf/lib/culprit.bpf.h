@@ -46,7 +46,7 @@ struct culprit_wait {
 	u64 end;     /* of what is not charged yet */
 	u64 weight;  /* counts as so many */
 	u64 due;     /* ns that a sample is to be charged for */
-	u64 unnamed; /* ns charged to the others since a tally was taken last */
+	u64 unnamed; /* as in culprit_debt */
 	u32 tallies; /* as in culprit_debt */
 	u32 epoch;
 	u32 state;
@@ -188,7 +188,10 @@ static __always_inline u32 culprit__slot(struct culprit_wait *w, const struct cu
 	if (likely(found))
 		return *found;
 	w->unnamed += ns;
-	if (w->unnamed < CULPRIT_WORTH || w->tallies >= CULPRIT_TALLIES)
+	if (w->unnamed < CULPRIT_WORTH)
+		return TALLY_NONE;
+	w->unnamed = CULPRIT_WORTH; /* more would not count, and has no room in the clock */
+	if (w->tallies >= CULPRIT_TALLIES)
 		return TALLY_NONE;
 	slot = tally__slot(&key, &fresh);
 	if (fresh)
@@ -339,7 +342,7 @@ static __always_inline void culprit__charge(struct clock *clk, struct culprit_lo
 	w->tallies = debt->tallies;
 	culprit__look();
 	*waited = w->due;
-	debt->unnamed = w->unnamed < CULPRIT_WORTH ? w->unnamed : CULPRIT_WORTH;
+	debt->unnamed = w->unnamed;
 	debt->tallies = w->tallies;
 }
 

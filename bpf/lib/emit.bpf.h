@@ -51,10 +51,15 @@ static __always_inline void emit__times(struct thread_rec *rec, const u64 *times
 /* What the thread kept to itself: see bpf/runq.bpf.c. */
 static __always_inline void emit__early(struct thread_rec *rec, const struct clock *clk)
 {
+#ifdef CLOCK_EARLY
+	/* All bits or none: for a branch the verifier would look at the rest once more. */
+	u64 keeps = -(s64)clk->earlies >> 63;
+#endif
+
 #pragma unroll
 	for (int i = 0; i < THREAD_EARLY; i++) {
 #ifdef CLOCK_EARLY
-		rec->early[i] = i < clk->earlies ? clk->early[i] : 0;
+		rec->early[i] = clk->early[i] & keeps;
 #else
 		rec->early[i] = 0;
 #endif
