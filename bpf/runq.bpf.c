@@ -8,16 +8,21 @@ struct runq_slots {
 	u32 slot[2];
 };
 
-/* A thread's tallies of waits after a wake-up and a preemption: it needs them all the time. */
+/*
+ * A thread's first waits; or, once it is late, its tallies of waits after a wake-up and a
+ * preemption, which it then needs all the time.
+ */
 #define CLOCK_EXTRA                                                                                \
-	u64 ran; /* ns that it had run where its wait began */                                     \
-	struct runq_slots slots;                                                                   \
-	u64 early[THREAD_EARLY]; /* thread_rec.early */                                            \
-	u32 earlies;             /* of them in use */
+	union {                                                                                    \
+		u64 early[THREAD_EARLY]; /* thread_rec.early */                                    \
+		struct runq_slots slots;                                                           \
+	};
 #define CLOCK_EARLY
 #define CLOCK_QUEUED
 #include "lib/clock.bpf.h"
 #include "lib/culprit.bpf.h"
+
+CLOCK_FITS(256, struct clock);
 
 static __always_inline u32 runq__find(u64 row, u32 state)
 {
@@ -50,13 +55,13 @@ static __always_inline u32 runq__slot(struct clock *clk, u32 state)
 static __always_inline bool runq__is_early(const struct clock *clk)
 {
 	return config.banks == 1 && (config.by == BY_PROCESS || config.by == BY_THREAD) &&
-	       !clk->slots.row;
+	       !clk->late;
 }
 
 /* A wait of which this is true ended; once there is no room for one, all get tallies. */
 static __noinline int runq__early(struct clock *clk, const struct segment *seg)
 {
-	u64 n = clk->earlies;
+	u64 n = clk->earlies, wait[THREAD_EARLY];
 
 	if (!seg->epoch || seg->epoch > window.last)
 		return 0;
@@ -65,11 +70,16 @@ static __noinline int runq__early(struct clock *clk, const struct segment *seg)
 		clk->earlies = n + 1;
 		return 0;
 	}
+	__builtin_memcpy(wait, clk->early, sizeof(wait));
+	clock__change(clk);
+	clk->earlies = 0;
+	clk->late = 1;
+	clk->slots = (struct runq_slots){};
+	clock__changed(clk);
 	for (int i = 0; i < THREAD_EARLY; i++) {
-		u64 wait = clk->early[i], ns = EARLY_WAIT_NS(wait);
+		u64 ns = EARLY_WAIT_NS(wait[i]);
 
-		clk->early[i] = 0;
-		tally__add(runq__slot(clk, EARLY_WAIT_STATE(wait)), seg->epoch, ns, ns);
+		tally__add(runq__slot(clk, EARLY_WAIT_STATE(wait[i])), seg->epoch, ns, ns);
 	}
 	tally__add(runq__slot(clk, seg->state), seg->epoch, seg->inside, seg->total);
 	return 0;

@@ -22,6 +22,7 @@ struct call {
 };
 
 #define CLOCK_EXTRA struct call call;
+#define CLOCK_READS
 
 #include "lib/clock.bpf.h"
 #include "lib/span.bpf.h"

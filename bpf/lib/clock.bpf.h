@@ -22,8 +22,14 @@
 #endif
 
 /*
- * The states whose time is kept, and the index of each below their number, a power of two. With
- * CLOCK_QUEUED defined, for SCHED_QUEUED, a clock is never turned to others than these four.
+ * What a new thread costs is mostly its clock, which the kernel allocates and clears. So what only
+ * some commands need is not in all clocks:
+ *
+ *   CLOCK_READS   clock__read() is used: times of the whole run are kept, not of two epochs alone
+ *   CLOCK_QUEUED  for SCHED_QUEUED: nothing of what a thread is blocked on; and never are clocks
+ *                 turned to others than four states
+ *
+ * The states whose time is kept, and the index of each below their number, a power of two.
  */
 #ifdef CLOCK_QUEUED
 #define CLOCK_STATES       4
@@ -57,10 +63,20 @@ struct clock_memo {
 /* What a thread waited for CPUs and is not charged to anybody yet: see culprit.bpf.h. */
 struct culprit_debt {
 	u64 waited[2]; /* ns of waits after a wake-up and a preemption that were not divided */
-	u64 unnamed;   /* ns charged to the others since a tally was taken last */
 	u32 epoch;     /* that all of this is of */
-	u32 tallies;   /* that this thread took */
+	u16 unnamed;   /* ns charged to the others since a tally was taken last, or CULPRIT_WORTH */
+	u16 tallies;   /* that this thread took */
 };
+
+/*
+ * The kernel's classes of sizes are powers of two (kernel/bpf/memalloc.c; 192 and 96 besides), and
+ * it adds to a clock what makes it an element of its task's storage: struct bpf_local_storage_elem
+ * up to its data, to whole cache lines (include/linux/bpf_local_storage.h, kernel/bpf/
+ * bpf_local_storage.c: 64 bytes and a pointer), and the allocator's own pointer.
+ */
+#define CLOCK_ADDED 80
+#define CLOCK_FITS(class, clock)                                                                   \
+	_Static_assert(sizeof(clock) + CLOCK_ADDED <= (class), "new threads would cost more")
 
 /*
  * What each switch needs comes first and fits into few cache lines, which end 56, 120… bytes from
@@ -74,25 +90,35 @@ struct clock {
 	u32 epoch; /* of the last turn */
 	u32 slot;  /* tally of the open segment, or TALLY_NONE */
 	u64 row;
-	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
+	u8 queued; /* it is counted in culprit_awaited */
+	u8 ending; /* it exits: counted in cpu_stat.ending, but not in .ended yet */
+#ifdef CLOCK_QUEUED
+	u8 earlies; /* waits that it keeps to itself, as long as… */
+	u8 late;    /* …it had no more of them: see bpf/runq.bpf.c */
+	u32 ran;    /* ns that it had run where its wait began, the low half: sched__queues() */
+#else
+	u8 shared;  /* its process has, or had, more threads: see clock__is_alone() */
+	u8 follows; /* why: its wait for a lock is followed */
 	u32 klock_flags;
-	u16 follows; /* why: its wait for a lock is followed */
-	u16 shared;  /* its process has, or had, more threads: see clock__is_alone() */
-	u64 stack;   /* the stacks with which it left the CPU: stack__ids() */
+	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
+	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
 	struct clock_memo memo;
 #if CLOCK_MEMOS
 	struct clock_memo before[CLOCK_MEMOS]; /* waits before that one, the last one first */
 #endif
+#endif
 	struct culprit_debt debt;
-	u64 mm;         /* address space that was told of, and… */
-	u64 code;       /* …its pages of code then: emit__seen() */
+#ifndef CLOCK_QUEUED
+	u64 mm;   /* address space that was told of, and… */
+	u64 code; /* …its pages of code then: emit__seen() */
+#endif
 	u64 spill_ns;   /* the segment that crossed into `epoch`: its part in the epoch before… */
 	u32 spill_slot; /* …and its tally */
-	u32 ending;     /* it exits: counted in cpu_stat.ending, but not in .ended yet */
 	u32 emitted;    /* the last epoch that was handed over */
-	u32 queued;     /* it is counted in culprit_awaited */
 	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
+#ifdef CLOCK_READS
 	u64 past[CLOCK_STATES];
+#endif
 	u64 bank[2 * CLOCK_STATES];
 #ifdef CLOCK_EXTRA
 	CLOCK_EXTRA /* what a command keeps for each thread besides */
@@ -108,16 +134,6 @@ struct segment {
 	u64 inside; /* ns of it in the epoch */
 	u64 total;  /* ns of it since the run's start */
 };
-
-/* The thread goes on under another row: what it waits for has other tallies. */
-static __always_inline void clock__forget(struct clock *clk)
-{
-	clk->memo.word = 0;
-#if CLOCK_MEMOS
-	for (int i = 0; i < CLOCK_MEMOS; i++)
-		clk->before[i].word = 0;
-#endif
-}
 
 #ifndef DWELL_RAW
 struct {
@@ -183,6 +199,19 @@ static __always_inline void clock__free(struct task_struct *task)
 }
 #endif
 
+/* What it was blocked on last is not what it is blocked on next, even if it looks the same. */
+static __always_inline void clock__forget(struct clock *clk)
+{
+#ifndef CLOCK_QUEUED
+	clk->memo.word = 0;
+#endif
+#if CLOCK_MEMOS
+	for (int i = 0; i < CLOCK_MEMOS; i++)
+		clk->before[i].word = 0;
+#endif
+}
+
+#ifndef CLOCK_QUEUED
 /*
  * Is no other thread of @clk's row? What only such a thread's hooks write, they write one after the
  * other: no atomic operation is needed, and these wait for all that was not in the cache before.
@@ -192,6 +221,7 @@ static __always_inline bool clock__is_alone(const struct clock *clk)
 {
 	return config.by == BY_THREAD || (config.by == BY_PROCESS && likely(!clk->shared));
 }
+#endif
 
 static __always_inline u64 clock__later(u64 a, u64 b)
 {
@@ -221,6 +251,14 @@ static __always_inline u64 *clock__times(struct clock *clk, u32 epoch)
 	return &clk->bank[first & CLOCK_STATES];
 }
 
+/* @ns more of the time in state number @i, of epochs before. */
+static __always_inline void clock__past(struct clock *clk, u32 i, u64 ns)
+{
+#ifdef CLOCK_READS
+	clk->past[i] += ns;
+#endif
+}
+
 /* What the bank that is reused for @epoch holds is past. */
 static __always_inline void clock__retire(struct clock *clk, u32 epoch)
 {
@@ -228,7 +266,7 @@ static __always_inline void clock__retire(struct clock *clk, u32 epoch)
 
 #pragma unroll
 	for (int i = 0; i < CLOCK_STATES; i++) {
-		clk->past[i] += times[i];
+		clock__past(clk, i, times[i]);
 		times[i] = 0;
 	}
 }
@@ -251,14 +289,27 @@ VERIFIED_ONCE int clock__cross(struct clock *clk, u32 epoch)
 	/* A clock that slept through whole epochs: what lies before the last one is past. */
 	if (!adjacent) {
 		clock__retire(clk, before);
-		clk->past[CLOCK_INDEX(clk->state)] +=
-			clock__span(clk->since, window__start(before));
+		clock__past(clk, CLOCK_INDEX(clk->state),
+			    clock__span(clk->since, window__start(before)));
 	}
 	*clock__bank(clk, before, clk->state) += part;
 	clk->spill_ns = part;
 	clk->spill_slot = clk->slot;
 	clk->epoch = epoch;
 	return 0;
+}
+
+/* What a reader is to see as a whole is written between these two: `seq`. */
+static __always_inline void clock__change(struct clock *clk)
+{
+	(*(volatile u32 *)&clk->seq)++;
+	compat__wmb();
+}
+
+static __always_inline void clock__changed(struct clock *clk)
+{
+	compat__wmb();
+	(*(volatile u32 *)&clk->seq)++;
 }
 
 /*
@@ -271,11 +322,9 @@ static __always_inline void clock__notice(struct clock *clk)
 
 	if (likely(clk->epoch == epoch))
 		return;
-	(*(volatile u32 *)&clk->seq)++;
-	compat__wmb();
+	clock__change(clk);
 	clock__cross(clk, epoch);
-	compat__wmb();
-	(*(volatile u32 *)&clk->seq)++;
+	clock__changed(clk);
 }
 
 /*
@@ -288,8 +337,7 @@ static __always_inline void clock__move(struct clock *clk, u32 state, u64 now, s
 	u32 epoch = clk->epoch;
 	u64 since = clk->since, from;
 
-	(*(volatile u32 *)&clk->seq)++;
-	compat__wmb();
+	clock__change(clk);
 	from = clock__later(since, window__start(epoch));
 	now = clock__later(now, from);
 	seg->state = clk->state;
@@ -301,8 +349,7 @@ static __always_inline void clock__move(struct clock *clk, u32 state, u64 now, s
 	clk->state = state;
 	clk->since = now;
 	clk->slot = TALLY_NONE;
-	compat__wmb();
-	(*(volatile u32 *)&clk->seq)++;
+	clock__changed(clk);
 }
 
 /* The same, whatever epoch the clock is in. */
@@ -325,6 +372,7 @@ static __always_inline bool clock__start(struct clock *clk, u32 state, u32 slot,
 	return compat__claim(&clk->state, STATE_NONE, state);
 }
 
+#ifdef CLOCK_READS
 /* The time in @state up to @now, monotonic over the whole run: spans are differences of it. */
 static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 {
@@ -333,5 +381,6 @@ static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 
 	return ns + (clk->state == state ? clock__span(clk->since, now) : 0);
 }
+#endif
 
 #endif

@@ -28,7 +28,8 @@
 #define CULPRIT_SPACING    (1000 * 1000) /* ns */
 #define CULPRIT_WORTH      (50 * 1000)   /* ns */
 #define CULPRIT_TALLIES    8
-#define CULPRIT_OTHERS     CULPRIT_RUNS /* in place of a run: all that are not named */
+_Static_assert(CULPRIT_WORTH <= 0xffff, "culprit_debt.unnamed has room for it");
+#define CULPRIT_OTHERS CULPRIT_RUNS /* in place of a run: all that are not named */
 
 struct culprit_run {
 	u64 since;
@@ -187,7 +188,10 @@ static __always_inline u32 culprit__slot(struct culprit_wait *w, const struct cu
 	if (likely(found))
 		return *found;
 	w->unnamed += ns;
-	if (w->unnamed < CULPRIT_WORTH || w->tallies >= CULPRIT_TALLIES)
+	if (w->unnamed < CULPRIT_WORTH)
+		return TALLY_NONE;
+	w->unnamed = CULPRIT_WORTH; /* more would not count, and has no room in the clock */
+	if (w->tallies >= CULPRIT_TALLIES)
 		return TALLY_NONE;
 	slot = tally__slot(&key, &fresh);
 	if (fresh)

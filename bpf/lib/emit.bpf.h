@@ -51,10 +51,15 @@ static __always_inline void emit__times(struct thread_rec *rec, const u64 *times
 /* What the thread kept to itself: see bpf/runq.bpf.c. */
 static __always_inline void emit__early(struct thread_rec *rec, const struct clock *clk)
 {
+#ifdef CLOCK_EARLY
+	/* All bits or none: for a branch the verifier would look at the rest once more. */
+	u64 keeps = -(s64)clk->earlies >> 63;
+#endif
+
 #pragma unroll
 	for (int i = 0; i < THREAD_EARLY; i++) {
 #ifdef CLOCK_EARLY
-		rec->early[i] = clk->early[i];
+		rec->early[i] = clk->early[i] & keeps;
 #else
 		rec->early[i] = 0;
 #endif
@@ -153,6 +158,7 @@ static __noinline __attribute__((unused)) void emit__rekey(struct clock *clk,
 	clock__forget(clk);
 }
 
+#ifndef CLOCK_QUEUED
 /* The first of its threads keeps what was told of a process, for the others; true: it had this. */
 static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 code)
 {
@@ -198,5 +204,6 @@ static __always_inline void emit__seen(struct clock *clk, struct task_struct *ta
 	seen->code = code;
 	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
 }
+#endif
 
 #endif

@@ -75,6 +75,7 @@ struct lock_wait {
 };
 
 #define CLOCK_EXTRA struct lock_wait wait;
+#define CLOCK_READS
 
 #include "lib/clock.bpf.h"
 #include "lib/pidns.bpf.h"

@@ -115,7 +115,8 @@ static __always_inline void name__path(const struct name_key *key, struct file *
 #define UNIX_PATH_MAX 108 /* include/uapi/linux/un.h */
 
 /* @size bytes at @from, a socket's path: not always terminated, and may begin with a NUL. */
-static __noinline void name__bytes(const struct name_key *key, const void *from, u32 size)
+static __noinline __attribute__((unused)) void name__bytes(const struct name_key *key,
+							   const void *from, u32 size)
 {
 	struct name *name = name__new(key);
 	u64 n = size > UNIX_PATH_MAX ? UNIX_PATH_MAX : size;

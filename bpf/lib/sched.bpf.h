@@ -28,10 +28,19 @@
 #ifndef DWELL_SCHED_BPF_H
 #define DWELL_SCHED_BPF_H
 
-#include "lib/cause.bpf.h"
 #include "lib/clock.bpf.h"
 #include "lib/emit.bpf.h"
+
+#ifndef SCHED_QUEUED
+#include "lib/cause.bpf.h"
 #include "lib/klock.bpf.h"
+#else
+static __always_inline u32 cause__classify(struct clock *clk, struct task_struct *task,
+					   u32 task_state, bool current, bool tally)
+{
+	return STATE_OTHER;
+}
+#endif
 
 #ifndef SCHED_LIFE
 static __always_inline void sched__born(struct clock *clk, struct task_struct *task)
@@ -137,7 +146,7 @@ static __always_inline void sched__queues(struct clock *clk, struct task_struct 
 /* …tells whether it ran since, and no hook saw it. */
 static __always_inline bool sched__ran(struct clock *clk, struct task_struct *task)
 {
-	return clk->ran != FIELD(task, se.sum_exec_runtime);
+	return clk->ran != (u32)FIELD(task, se.sum_exec_runtime);
 }
 
 /* One that sleeps and one that runs are in the same state. */
@@ -368,6 +377,12 @@ static __always_inline void sched__finds(struct clock *clk, struct task_struct *
 }
 #endif
 
+/* Does it matter whether the parent of @child has a clock? A look at it takes a while. */
+static __always_inline bool sched__asks_parent(struct task_struct *child)
+{
+	return (config.filter & FILTER_FIXED) || FIELD(child, tgid) != FIELD(child, pid);
+}
+
 /* The state of a thread's clock that begins while the thread runs, or is about to. */
 #ifdef SCHED_STILL
 #define SCHED_BORN STATE_OTHER
@@ -386,7 +401,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	sched__event(PROG_NEWTASK);
 	if (config.lazy)
 		return 0;
-	clk = clock__get(parent);
+	clk = sched__asks_parent(child) ? clock__get(parent) : NULL;
 	watched = clk && clk->state != STATE_NONE;
 	if (clk)
 		sched__shares(clk, child);
@@ -529,7 +544,7 @@ static __always_inline bool sched__meets(struct clock *clk, struct task_struct *
 	if (likely(clk->state == STATE_NONE))
 		return true;
 	/* It knew no row: what it remembers is nobody's. */
-	clk->memo.word = 0;
+	clock__forget(clk);
 	return false;
 }
 
@@ -554,7 +569,7 @@ int seed(struct bpf_iter__task *ctx)
 	state = sched__seed_state(clk, task);
 	slot = state == STATE_NONE ? TALLY_NONE : sched__seeded(clk, state);
 	/* The holder of a lock could not be read from here: the next wait is not this one. */
-	clk->memo.word = 0;
+	clock__forget(clk);
 	/* Which of the two it was, the clock tells: the verifier then goes through this once. */
 	if (!*(volatile u64 *)&clk->since) {
 		if (state == STATE_RUNQ)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
+#define CLOCK_READS
 #include "lib/clock.bpf.h"
 #include "lib/emit.bpf.h"
 

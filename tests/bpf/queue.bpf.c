@@ -2,7 +2,6 @@
 /* Clocks that know of waits for a CPU alone, and who is charged with these: all made up. */
 #include "lib/compat.bpf.h"
 
-#define CLOCK_EXTRA u64 ran;
 #define CLOCK_QUEUED
 #include "lib/clock.bpf.h"
 #include "lib/culprit.bpf.h"

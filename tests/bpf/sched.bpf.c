@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* The hooks' bodies on the driver's own clock, with switches that the test makes up. */
 #define TALLY_OWN
+#define CLOCK_READS
 #include "lib/cause.bpf.h"
 #include "lib/clock.bpf.h"
 
