@@ -663,16 +663,29 @@ static __always_inline bool cause__is_passed_on(const struct clock_memo *m,
 	return config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_FUTEX;
 }
 
-/* Finds out the state behind fingerprint @m of a thread's wait. */
+/* Is @m what the thread waited for before? Who has a lock may be another one. */
+static __always_inline bool cause__is_known(struct clock_memo *last, const struct clock_memo *m)
+{
+	if (m->word != last->word || m->id != last->id ||
+	    (m->id2 != last->id2 && !cause__is_passed_on(m, last)))
+		return false;
+	last->id2 = m->id2;
+	return true;
+}
+
+/* Finds out the state behind fingerprint @m of a thread's wait, which the clock keeps. */
 VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
 {
 	struct cause c = {};
 
 	if (!clk || !m)
 		return 0;
-	m->state = cause__state(&c, m, &clk->memo);
-	m->slot = TALLY_NONE;
-	return 0;
+	if (!cause__is_known(&clk->memo, m)) {
+		m->state = cause__state(&c, m, &clk->memo);
+		m->slot = TALLY_NONE;
+		clk->memo = *m;
+	}
+	return clk->memo.state;
 }
 
 /* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
@@ -683,6 +696,8 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 
 	if (!clk || !m)
 		return 0;
+	if (cause__is_known(&clk->memo, m))
+		return clk->memo.state;
 	m->state = cause__state(&c, m, &clk->memo);
 	if (current && m->state == STATE_SYNC)
 		cause__event(&c, m);
@@ -693,7 +708,8 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 	m->slot = tally__slot(&c.key, &fresh);
 	if (fresh)
 		cause__name(&c);
-	return 0;
+	clk->memo = *m;
+	return clk->memo.state;
 }
 
 /*
@@ -706,17 +722,7 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	struct clock_memo m;
 
 	cause__print(&m, clk, task, task_state, current, tally);
-	if (m.word == clk->memo.word && m.id == clk->memo.id &&
-	    (m.id2 == clk->memo.id2 || cause__is_passed_on(&m, &clk->memo))) {
-		clk->memo.id2 = m.id2;
-		return clk->memo.state;
-	}
-	if (tally)
-		cause__find_tally(clk, &m, current);
-	else
-		cause__find_state(clk, &m);
-	clk->memo = m;
-	return m.state;
+	return tally ? cause__find_tally(clk, &m, current) : cause__find_state(clk, &m);
 }
 
 #endif

@@ -614,7 +614,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock__slip(clk, clk->state, now);
 		return;
 	}
-	holder__note(s, &clk->wait);
+	holder__note(clk);
 	s->row = clk->row;
 	s->slot = clk->slot;
 	s->runtime = LOCK_RUNTIMES && clk->state == STATE_SYNC;
@@ -654,13 +654,11 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
  */
 static __always_inline bool lock__slipped(struct clock *clk, const struct segment *seg)
 {
-	struct holder_scratch *s = holder__scratch();
-
-	if (likely(!clk->wait.open) || !s)
+	if (likely(!clk->wait.open))
 		return false;
 	clk->wait.open = 0;
 	lock__slip(clk, seg->state, clk->since);
-	holder__note(s, &clk->wait);
+	holder__note(clk);
 	return lock__runs() && seg->total >= config.min_ns;
 }
 
