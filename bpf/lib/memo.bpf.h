@@ -97,7 +97,6 @@ static __always_inline bool memo__fits(const struct walk *w, const struct memo *
 }
 
 #define MEMO_FEW 8 /* words that are compared by one call */
-_Static_assert(MEMO_WORDS % MEMO_FEW == 0, "no word is beyond the last");
 
 /*
  * Are the words of @m, from word @from on, on the stack that @moved bytes from where it was? A few
@@ -105,18 +104,20 @@ _Static_assert(MEMO_WORDS % MEMO_FEW == 0, "no word is beyond the last");
  */
 VERIFIED_ONCE int memo__are(const struct memo *m, struct memo_page *page, u64 moved, u64 from)
 {
-	u64 at, word, i, n;
+	u64 at, word, n;
 
-	if (!m || !page || from > MEMO_WORDS - MEMO_FEW)
+	if (!m || !page)
 		return false;
 	n = m->n;
-	for (i = 0; i < MEMO_FEW; i++) {
-		/* Here, or the loop is entered in its middle, which verifiers up to 6.1 refuse. */
-		barrier_var(i);
-		if (from + i >= n)
+	for (u64 i = 0; i < MEMO_FEW; i++) {
+		u64 this = from + i;
+
+		/* Or the number that is tested is not the one that is used. */
+		barrier_var(this);
+		if (this >= n || this >= MEMO_WORDS)
 			break;
-		at = m->at[from + i];
-		word = m->word[from + i] + (moved & -(at & MEMO_RBP));
+		at = m->at[this];
+		word = m->word[this] + (moved & -(at & MEMO_RBP));
 		at = m->sp + moved + (at & ~(u64)MEMO_RBP);
 		if (at - page->from >= page->bytes && !memo__turn_page(at))
 			return false;
