@@ -172,8 +172,9 @@ static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 
 }
 
 /*
- * A process's first stacks, or the first since an exec or since code was mapped: user space reads
- * its mappings now, for they may be gone when the stacks are to be resolved.
+ * The current thread's stack was taken. Of a process's first stacks, or the first since an exec or
+ * since code was mapped, user space is told: it reads the mappings now, for they may be gone when
+ * the stacks are to be resolved.
  */
 VERIFIED_ONCE int emit__seen(struct clock *clk)
 {

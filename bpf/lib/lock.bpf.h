@@ -236,6 +236,9 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 		hold__end(hold, to);
 	s->comm[0] = hold->comm[0];
 	s->comm[1] = hold->comm[1];
+	/* Before more branches, or the verifier looks at this once for each way. */
+	for (int i = 0; i < NR_STATES; i++)
+		s->last[i] = hold->last[i];
 	if ((hold->states & HOLD_END) && whole && (hold->states & HOLD_BEGIN)) {
 		hold__spent(s, hold->begin, hold->end, hold->begin_open, hold->thawed);
 		known = true;
@@ -243,8 +246,6 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 		hold__spent(s, s->wait.snap, hold->end, s->wait.snap_open, hold->thawed);
 		known = true;
 	}
-	for (int i = 0; i < NR_STATES; i++)
-		s->last[i] = hold->last[i];
 	if (goes_on) {
 		hold->until = 0;
 		hold->states &= ~HOLD_END;

@@ -57,7 +57,7 @@ static __always_inline bool name__append(struct name *name, struct dentry *dentr
 struct name_climb {
 	struct mount *mnt;
 	struct dentry *dentry;
-	struct dentry *top; /* the root of the current thread, and… */
+	struct dentry *top;       /* the root of the current thread, and… */
 	struct vfsmount *top_mnt; /* …its mount */
 };
 
