@@ -673,31 +673,21 @@ static __always_inline bool cause__is_known(struct clock_memo *last, const struc
 	return true;
 }
 
-/* Finds out the state behind fingerprint @m of a thread's wait, which the clock keeps. */
-VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
+static __always_inline void cause__learn_state(struct clock *clk, struct clock_memo *m)
 {
 	struct cause c = {};
 
-	if (!clk || !m)
-		return 0;
-	if (!cause__is_known(&clk->memo, m)) {
-		m->state = cause__state(&c, m, &clk->memo);
-		m->slot = TALLY_NONE;
-		clk->memo = *m;
-	}
-	return clk->memo.state;
+	m->state = cause__state(&c, m, &clk->memo);
+	m->slot = TALLY_NONE;
+	clk->memo = *m;
 }
 
-/* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
-VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, bool current)
+static __always_inline void cause__learn_tally(struct clock *clk, struct clock_memo *m,
+					       bool current)
 {
 	struct cause c = {};
 	bool fresh = false;
 
-	if (!clk || !m)
-		return 0;
-	if (cause__is_known(&clk->memo, m))
-		return clk->memo.state;
 	m->state = cause__state(&c, m, &clk->memo);
 	if (current && m->state == STATE_SYNC)
 		cause__event(&c, m);
@@ -709,6 +699,25 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 	if (fresh)
 		cause__name(&c);
 	clk->memo = *m;
+}
+
+/* The state behind fingerprint @m of a thread's wait, which the clock remembers. */
+VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
+{
+	if (!clk || !m)
+		return 0;
+	if (!cause__is_known(&clk->memo, m))
+		cause__learn_state(clk, m);
+	return clk->memo.state;
+}
+
+/* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
+VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, bool current)
+{
+	if (!clk || !m)
+		return 0;
+	if (!cause__is_known(&clk->memo, m))
+		cause__learn_tally(clk, m, current);
 	return clk->memo.state;
 }
 
