@@ -656,21 +656,11 @@ static __always_inline bool cause__is_passed_on(const struct clock_memo *m,
 {
 	u64 nr = m->word & 0xffff;
 
-	if (CAUSE_OWNERS || last->state != STATE_LOCK || (u32)m->id2 != (u32)last->id2 ||
-	    nr >= NR_SYSCALLS)
+	if (CAUSE_OWNERS || last->state != STATE_LOCK || m->word != last->word ||
+	    m->id != last->id || (u32)m->id2 != (u32)last->id2 || nr >= NR_SYSCALLS)
 		return false;
 	barrier_var(nr);
 	return config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_FUTEX;
-}
-
-/* Is @m what the thread waited for before? Who has a lock may be another one. */
-static __always_inline bool cause__is_known(struct clock_memo *last, const struct clock_memo *m)
-{
-	if (m->word != last->word || m->id != last->id ||
-	    (m->id2 != last->id2 && !cause__is_passed_on(m, last)))
-		return false;
-	last->id2 = m->id2;
-	return true;
 }
 
 static __always_inline void cause__learn_state(struct clock *clk, struct clock_memo *m)
@@ -706,7 +696,9 @@ VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
 {
 	if (!clk || !m)
 		return 0;
-	if (!cause__is_known(&clk->memo, m))
+	if (cause__is_passed_on(m, &clk->memo))
+		clk->memo.id2 = m->id2;
+	else
 		cause__learn_state(clk, m);
 	return clk->memo.state;
 }
@@ -716,7 +708,9 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 {
 	if (!clk || !m)
 		return 0;
-	if (!cause__is_known(&clk->memo, m))
+	if (cause__is_passed_on(m, &clk->memo))
+		clk->memo.id2 = m->id2;
+	else
 		cause__learn_tally(clk, m, current);
 	return clk->memo.state;
 }
@@ -731,6 +725,8 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	struct clock_memo m;
 
 	cause__print(&m, clk, task, task_state, current, tally);
+	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
+		return clk->memo.state;
 	return tally ? cause__find_tally(clk, &m, current) : cause__find_state(clk, &m);
 }
 
