@@ -530,7 +530,7 @@ static __noinline void io__stack(void *ctx, u32 at, struct task_struct *task, u6
 	bpf_map_update_elem(&request_stacks, &at, &ids, BPF_ANY);
 	clk = config.user_stacks ? clock__get(task) : NULL;
 	if (clk)
-		emit__seen(clk);
+		emit__seen(clk, task);
 }
 
 /* A request that the driver gave back is inserted again. */

@@ -115,7 +115,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 	lock__begins(clk, weight ? lock__stack(ctx, clk->state == STATE_KLOCK) : STACK_NOT_SEEN,
 		     weight);
 	if (config.user_stacks)
-		emit__seen(clk);
+		emit__seen(clk, task);
 	clk->slot = lock__place(clk);
 	lock__find_holder(clk, clk->since);
 }

@@ -33,7 +33,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 {
 	clk->stack = stack__ids(ctx, offcpu__key(clk));
 	if (config.user_stacks)
-		emit__seen(clk);
+		emit__seen(clk, task);
 	clk->slot = offcpu__slot(clk, clk->state);
 }
 

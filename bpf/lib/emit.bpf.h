@@ -172,11 +172,10 @@ static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 
 }
 
 /*
- * The current thread's stack was taken. Of a process's first stacks, or the first since an exec or
- * since code was mapped, user space is told: it reads the mappings now, for they may be gone when
- * the stacks are to be resolved.
+ * A process's first stacks, or the first since an exec or since code was mapped: user space reads
+ * its mappings now, for they may be gone when the stacks are to be resolved. The current thread's.
  */
-VERIFIED_ONCE int emit__seen(struct clock *clk)
+VERIFIED_ONCE int emit__tell(struct clock *clk)
 {
 	struct task_struct *task = compat__current();
 	struct mm_struct *mm = FIELD(task, mm);
@@ -186,10 +185,7 @@ VERIFIED_ONCE int emit__seen(struct clock *clk)
 
 	if (!clk || !mm)
 		return 0;
-	/* Another number of pages of code means that something was mapped. */
 	code = FIELD(mm, exec_vm);
-	if (likely((u64)mm == clk->mm && code == clk->code))
-		return 0;
 	told = emit__is_told(task, (u64)mm, code);
 	clk->mm = (u64)mm;
 	clk->code = code;
@@ -204,6 +200,16 @@ VERIFIED_ONCE int emit__seen(struct clock *clk)
 	seen->code = code;
 	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
 	return 0;
+}
+
+/* The stack of @task, the current thread, was looked at. */
+static __always_inline void emit__seen(struct clock *clk, struct task_struct *task)
+{
+	struct mm_struct *mm = FIELD(task, mm);
+
+	/* Another number of pages of code means that something was mapped. */
+	if (mm && unlikely((u64)mm != clk->mm || FIELD(mm, exec_vm) != clk->code))
+		emit__tell(clk);
 }
 
 #endif

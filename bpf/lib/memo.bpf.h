@@ -96,7 +96,7 @@ static __always_inline bool memo__fits(const struct walk *w, const struct memo *
 	       (!m->by_rbp || m->bp + moved == w->reg[UNWIND_RBP]);
 }
 
-#define MEMO_FEW 8 /* words that are compared by one call */
+#define MEMO_FEW 16 /* words that are compared by one call */
 
 /*
  * Are the words of @m, from word @from on, on the stack that @moved bytes from where it was? A few
@@ -104,21 +104,22 @@ static __always_inline bool memo__fits(const struct walk *w, const struct memo *
  */
 VERIFIED_ONCE int memo__are(const struct memo *m, struct memo_page *page, u64 moved, u64 from)
 {
-	u64 at, word, n;
+	u64 at, word, sp, n;
 
-	if (!m || !page)
+	/* Or the number that is tested is not the one that is used. */
+	barrier_var(from);
+	if (!m || !page || from > MEMO_WORDS - MEMO_FEW)
 		return false;
-	n = m->n;
+	sp = m->sp + moved;
+	n = m->n - from;
 	for (u64 i = 0; i < MEMO_FEW; i++) {
-		u64 this = from + i;
-
-		/* Or the number that is tested is not the one that is used. */
-		barrier_var(this);
-		if (this >= n || this >= MEMO_WORDS)
+		/* Here, or the loop is entered in its middle, which verifiers up to 6.1 refuse. */
+		barrier_var(i);
+		if (i >= n)
 			break;
-		at = m->at[this];
-		word = m->word[this] + (moved & -(at & MEMO_RBP));
-		at = m->sp + moved + (at & ~(u64)MEMO_RBP);
+		at = (m->at + from)[i];
+		word = (m->word + from)[i] + (moved & -(at & MEMO_RBP));
+		at = sp + (at & ~(u64)MEMO_RBP);
 		if (at - page->from >= page->bytes && !memo__turn_page(at))
 			return false;
 		if (page->word[(at - page->from) / 8 & (MEMO_PAGE - 1)] != word)
