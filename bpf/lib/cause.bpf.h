@@ -650,6 +650,12 @@ static __always_inline void cause__name(const struct cause *c)
 #define CAUSE_OWNERS true
 #endif
 
+static __always_inline bool cause__is_known(const struct clock_memo *m,
+					    const struct clock_memo *last)
+{
+	return m->word == last->word && m->id == last->id && m->id2 == last->id2;
+}
+
 /* Does @m differ from @last, which is of a lock, only in who has it? */
 static __always_inline bool cause__is_passed_on(const struct clock_memo *m,
 						const struct clock_memo *last)
@@ -696,7 +702,7 @@ VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
 {
 	if (!clk || !m)
 		return 0;
-	if (cause__is_passed_on(m, &clk->memo))
+	if ((!CAUSE_OWNERS && cause__is_known(m, &clk->memo)) || cause__is_passed_on(m, &clk->memo))
 		clk->memo.id2 = m->id2;
 	else
 		cause__learn_state(clk, m);
@@ -708,7 +714,7 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 {
 	if (!clk || !m)
 		return 0;
-	if (cause__is_passed_on(m, &clk->memo))
+	if ((!CAUSE_OWNERS && cause__is_known(m, &clk->memo)) || cause__is_passed_on(m, &clk->memo))
 		clk->memo.id2 = m->id2;
 	else
 		cause__learn_tally(clk, m, current);
@@ -725,7 +731,8 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	struct clock_memo m;
 
 	cause__print(&m, clk, task, task_state, current, tally);
-	if (m.word == clk->memo.word && m.id == clk->memo.id && m.id2 == clk->memo.id2)
+	/* Where on_switch's frame has no room for it (lock), the next one looks at it. */
+	if (CAUSE_OWNERS && cause__is_known(&m, &clk->memo))
 		return clk->memo.state;
 	return tally ? cause__find_tally(clk, &m, current) : cause__find_state(clk, &m);
 }
