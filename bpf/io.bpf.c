@@ -516,7 +516,7 @@ static __always_inline struct request_counts *io__counts(struct request_group *g
 /* ---- a request's life ---------------------------------------------------------------------- */
 
 /* The stack with which the request of entry @at is submitted: for the list of the slowest. */
-static __always_inline void io__stack(void *ctx, u32 at, struct task_struct *task, u64 asked)
+static __noinline void io__stack(void *ctx, u32 at, struct task_struct *task, u64 asked)
 {
 	struct clock *clk;
 	u64 ids;

@@ -650,39 +650,47 @@ static __always_inline void cause__name(const struct cause *c)
 #define CAUSE_OWNERS true
 #endif
 
+static __always_inline bool cause__is_known(const struct clock_memo *m,
+					    const struct clock_memo *last)
+{
+	return m->word == last->word && m->id == last->id && m->id2 == last->id2;
+}
+
 /* Does @m differ from @last, which is of a lock, only in who has it? */
 static __always_inline bool cause__is_passed_on(const struct clock_memo *m,
 						const struct clock_memo *last)
 {
 	u64 nr = m->word & 0xffff;
 
-	if (CAUSE_OWNERS || last->state != STATE_LOCK || (u32)m->id2 != (u32)last->id2 ||
-	    nr >= NR_SYSCALLS)
+	if (CAUSE_OWNERS || last->state != STATE_LOCK || m->word != last->word ||
+	    m->id != last->id || (u32)m->id2 != (u32)last->id2 || nr >= NR_SYSCALLS)
 		return false;
 	barrier_var(nr);
 	return config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_FUTEX;
 }
 
-/* Finds out the state behind fingerprint @m of a thread's wait. */
-VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
+/* Is @m the last wait again? With CAUSE_OWNERS, cause__classify() has found that it is not. */
+static __always_inline bool cause__goes_on(const struct clock *clk, const struct clock_memo *m)
+{
+	return (!CAUSE_OWNERS && cause__is_known(m, &clk->memo)) ||
+	       cause__is_passed_on(m, &clk->memo);
+}
+
+static __always_inline void cause__learn_state(struct clock *clk, struct clock_memo *m)
 {
 	struct cause c = {};
 
-	if (!clk || !m)
-		return 0;
 	m->state = cause__state(&c, m, &clk->memo);
 	m->slot = TALLY_NONE;
-	return 0;
+	clk->memo = *m;
 }
 
-/* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
-VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, bool current)
+static __always_inline void cause__learn_tally(struct clock *clk, struct clock_memo *m,
+					       bool current)
 {
 	struct cause c = {};
 	bool fresh = false;
 
-	if (!clk || !m)
-		return 0;
 	m->state = cause__state(&c, m, &clk->memo);
 	if (current && m->state == STATE_SYNC)
 		cause__event(&c, m);
@@ -693,12 +701,19 @@ VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, boo
 	m->slot = tally__slot(&c.key, &fresh);
 	if (fresh)
 		cause__name(&c);
-	return 0;
+	clk->memo = *m;
 }
 
-static __always_inline bool memo__is(const struct clock_memo *m, const struct clock_memo *of)
+/* The state behind fingerprint @m of a thread's wait, which the clock remembers. */
+VERIFIED_ONCE int cause__find_state(struct clock *clk, struct clock_memo *m)
 {
-	return m->word == of->word && m->id == of->id && m->id2 == of->id2;
+	if (!clk || !m)
+		return 0;
+	if (cause__goes_on(clk, m))
+		clk->memo.id2 = m->id2;
+	else
+		cause__learn_state(clk, m);
+	return clk->memo.state;
 }
 
 /*
@@ -709,17 +724,12 @@ static __always_inline bool memo__is(const struct clock_memo *m, const struct cl
 #if CLOCK_MEMOS
 _Static_assert(CLOCK_MEMOS == 2, "the least recent one makes room");
 
-VERIFIED_ONCE int cause__recall(struct clock *clk, struct clock_memo *m)
+static __always_inline bool cause__recall(struct clock *clk, struct clock_memo *m)
 {
-	struct clock_memo *known, *before;
-	bool first, second;
+	struct clock_memo *before = clk->before;
+	bool first = cause__is_known(m, &before[0]), second = cause__is_known(m, &before[1]);
+	struct clock_memo *known = first ? &before[0] : &before[1];
 
-	if (!clk || !m)
-		return 0;
-	before = clk->before;
-	first = memo__is(m, &before[0]);
-	second = memo__is(m, &before[1]);
-	known = first ? &before[0] : &before[1];
 	m->state = known->state;
 	m->slot = known->slot;
 	if (!first)
@@ -729,11 +739,25 @@ VERIFIED_ONCE int cause__recall(struct clock *clk, struct clock_memo *m)
 	return (first || second) && m->id2 != 2;
 }
 #else
-static __always_inline int cause__recall(struct clock *clk, struct clock_memo *m)
+static __always_inline bool cause__recall(struct clock *clk, struct clock_memo *m)
 {
-	return 0;
+	return false;
 }
 #endif
+
+/* The same, and the slot that the wait goes to; what it is called, if that is its first one. */
+VERIFIED_ONCE int cause__find_tally(struct clock *clk, struct clock_memo *m, bool current)
+{
+	if (!clk || !m)
+		return 0;
+	if (cause__goes_on(clk, m))
+		clk->memo.id2 = m->id2;
+	else if (cause__recall(clk, m))
+		clk->memo = *m;
+	else
+		cause__learn_tally(clk, m, current);
+	return clk->memo.state;
+}
 
 /*
  * The state that @task, just blocked, is in; clk->memo says it again, and the tally.
@@ -745,17 +769,10 @@ static __always_inline u32 cause__classify(struct clock *clk, struct task_struct
 	struct clock_memo m;
 
 	cause__print(&m, clk, task, task_state, current, tally);
-	if (m.word == clk->memo.word && m.id == clk->memo.id &&
-	    (m.id2 == clk->memo.id2 || cause__is_passed_on(&m, &clk->memo))) {
-		clk->memo.id2 = m.id2;
+	/* Where on_switch's frame has no room for it (lock), the next one looks at it. */
+	if (CAUSE_OWNERS && cause__is_known(&m, &clk->memo))
 		return clk->memo.state;
-	}
-	if (!tally)
-		cause__find_state(clk, &m);
-	else if (!cause__recall(clk, &m))
-		cause__find_tally(clk, &m, current);
-	clk->memo = m;
-	return m.state;
+	return tally ? cause__find_tally(clk, &m, current) : cause__find_state(clk, &m);
 }
 
 #endif

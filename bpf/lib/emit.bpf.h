@@ -132,15 +132,19 @@ static __always_inline void emit__before(struct clock *clk, struct task_struct *
 		emit__ended(clk, task, epoch - 1, 0);
 }
 
-/* @task will not run again; its clock was turned to STATE_NONE just now. */
-static __noinline __attribute__((unused)) void emit__exit(struct clock *clk,
-							  struct task_struct *task)
+/* The current thread will not run again; its clock was turned to STATE_NONE just now. */
+VERIFIED_ONCE int emit__exit(struct clock *clk)
 {
-	u32 epoch = clk->epoch;
+	struct task_struct *task = compat__current();
+	u32 epoch;
 
+	if (!clk)
+		return 0;
+	epoch = clk->epoch;
 	emit__before(clk, task, epoch);
 	if (epoch && emit__claim(clk, epoch))
 		emit__ended(clk, task, epoch, THREAD_EXITED);
+	return 0;
 }
 
 /* @task goes on under another row: what it did so far is handed over under the old one. */
@@ -175,34 +179,43 @@ static __always_inline bool emit__is_told(struct task_struct *task, u64 mm, u64 
 
 /*
  * A process's first stacks, or the first since an exec or since code was mapped: user space reads
- * its mappings now, for they may be gone when the stacks are to be resolved.
+ * its mappings now, for they may be gone when the stacks are to be resolved. The current thread's.
  */
-static __always_inline void emit__seen(struct clock *clk, struct task_struct *task)
+VERIFIED_ONCE int emit__tell(struct clock *clk)
 {
+	struct task_struct *task = compat__current();
 	struct mm_struct *mm = FIELD(task, mm);
 	struct thread_seen *seen;
 	bool told;
 	u64 code;
 
-	if (!mm)
-		return;
-	/* Another number of pages of code means that something was mapped. */
+	if (!clk || !mm)
+		return 0;
 	code = FIELD(mm, exec_vm);
-	if (likely((u64)mm == clk->mm && code == clk->code))
-		return;
 	told = emit__is_told(task, (u64)mm, code);
 	clk->mm = (u64)mm;
 	clk->code = code;
 	if (told)
-		return;
+		return 0;
 	seen = bpf_ringbuf_reserve(&ring, sizeof(*seen), 0);
 	if (!seen)
-		return; /* the stacks are there all the same, some perhaps without names */
+		return 0; /* the stacks are there all the same, some perhaps without names */
 	seen->tgid = FIELD(task, tgid);
 	seen->pad = 0;
 	seen->mm = (u64)mm;
 	seen->code = code;
 	bpf_ringbuf_submit(seen, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+/* The stack of @task, the current thread, was looked at. */
+static __always_inline void emit__seen(struct clock *clk, struct task_struct *task)
+{
+	struct mm_struct *mm = FIELD(task, mm);
+
+	/* Another number of pages of code means that something was mapped. */
+	if (mm && unlikely((u64)mm != clk->mm || FIELD(mm, exec_vm) != clk->code))
+		emit__tell(clk);
 }
 #endif
 

@@ -183,16 +183,21 @@ static __always_inline void thread_ref__unwant(u32 tid)
 
 #ifdef HOLDERS_LAZY
 /* Its clock goes on: it was in @state since somebody wanted to know, or is from now on. */
-static __always_inline void holder__thaw(struct clock *clk, u32 state, u64 now)
+VERIFIED_ONCE int holder__thaw(struct clock *clk, u32 state, u64 now)
 {
-	struct thread_ref *ref = thread_ref__get(0, clk->wait.tid);
-	u64 from = ref && ref->wanted ? ref->wanted_at : now;
+	struct thread_ref *ref;
 	struct segment seg;
+	u64 from;
 
+	if (!clk)
+		return 0;
+	ref = thread_ref__get(0, clk->wait.tid);
+	from = ref && ref->wanted ? ref->wanted_at : now;
 	clock__turn(clk, state, from < now ? from : now, &seg);
 	clk->wait.thawed = state;
 	compat__wmb();
 	clk->wait.cold = 0;
+	return 0;
 }
 #endif
 
@@ -293,9 +298,14 @@ static __always_inline struct holder_scratch *holder__scratch(void)
 }
 
 /* The wait that is divided: what only the thread itself needs is not part of it. */
-static __always_inline void holder__note(struct holder_scratch *s, const struct lock_wait *wait)
+VERIFIED_ONCE int holder__note(const struct clock *clk)
 {
-	__builtin_memcpy(&s->wait, wait, offsetof(struct lock_wait, snap) + sizeof(wait->snap));
+	struct holder_scratch *s = holder__scratch();
+
+	if (clk && s)
+		__builtin_memcpy(&s->wait, &clk->wait,
+				 offsetof(struct lock_wait, snap) + sizeof(s->wait.snap));
+	return 0;
 }
 
 /*
@@ -633,9 +643,11 @@ static __always_inline void lock_log__released(struct lock_log *log, u32 by, u32
 /* a - b, but not below 0, without a branch: verifiers go through all paths of loops. */
 static __always_inline u64 hold__minus(u64 a, u64 b)
 {
-	u64 d = a - b;
+	u64 d = a - b, below = (s64)d >> 63;
 
-	return d & ~(u64)((s64)d >> 63);
+	/* Or clang takes it for a maximum, which is a branch. */
+	barrier_var(below);
+	return d & ~below;
 }
 
 /* When @hold ended, or later than any time, without a branch, too. */

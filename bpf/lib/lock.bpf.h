@@ -135,6 +135,21 @@ static __always_inline u32 lock__holder_row(const struct holder_scratch *s, u32 
 static __always_inline void lock__ended(void *ctx, struct clock *clk, u32 by, u64 ns);
 static __always_inline void sched__event(enum prog_id prog);
 
+/* What holder @tid, whose part of the row @slot is @p, did in state @state meanwhile. */
+VERIFIED_ONCE int lock__charge_state(struct lock_part *p, u32 slot, u32 tid, u64 state)
+{
+	struct holder_scratch *s = holder__scratch();
+	u32 cause;
+
+	if (!p || !s || state >= NR_STATES)
+		return 0;
+	cause = s->last[state];
+	__sync_fetch_and_add(&p->states[state], s->spent[state]);
+	if (state >= STATE_DISK && cause && cause - 1 != TALLY_NONE)
+		part__add(PART(slot, PART_DOING), PART_BY(tid, 0), cause - 1, s->spent[state], 0);
+	return 0;
+}
+
 /*
  * @ns of @waits like the one in the scratch space were @tid's, whose name is there, too; with
  * @states also what he did meanwhile. A global function of scalars, which the verifier looks at
@@ -161,14 +176,8 @@ __noinline int lock__charge_holder(u32 tid, u64 ns, u32 waits, u32 states)
 	if (!states)
 		return 0;
 	for (int k = 1; k < NR_STATES; k++) {
-		u32 cause = s->last[k];
-
-		if (!s->spent[k])
-			continue;
-		__sync_fetch_and_add(&p->states[k], s->spent[k]);
-		if (k >= STATE_DISK && cause && cause - 1 != TALLY_NONE)
-			part__add(PART(slot, PART_DOING), PART_BY(tid, 0), cause - 1, s->spent[k],
-				  0);
+		if (s->spent[k])
+			lock__charge_state(p, slot, tid, k);
 	}
 	return 0;
 }
@@ -213,6 +222,12 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 	hold = lock_log__hold(log, at);
 	whole = from == hold->since;
 	goes_on = !hold->until;
+	if (goes_on && hold->guessed && s->runtime) {
+		hold__owe(hold, to - from);
+		return 0;
+	}
+	if (!hold->tid)
+		return 0;
 	if (whole && !goes_on && lock__owes_whole(log, hold, s)) {
 		hold__owe(hold, to - from);
 		return 0;
@@ -221,6 +236,9 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 		hold__end(hold, to);
 	s->comm[0] = hold->comm[0];
 	s->comm[1] = hold->comm[1];
+	/* Before more branches, or the verifier looks at this once for each way. */
+	for (int i = 0; i < NR_STATES; i++)
+		s->last[i] = hold->last[i];
 	if ((hold->states & HOLD_END) && whole && (hold->states & HOLD_BEGIN)) {
 		hold__spent(s, hold->begin, hold->end, hold->begin_open, hold->thawed);
 		known = true;
@@ -228,8 +246,6 @@ __noinline int lock__charge_hold(u64 space, u64 addr, u32 at, u64 from, u64 to)
 		hold__spent(s, s->wait.snap, hold->end, s->wait.snap_open, hold->thawed);
 		known = true;
 	}
-	for (int i = 0; i < NR_STATES; i++)
-		s->last[i] = hold->last[i];
 	if (goes_on) {
 		hold->until = 0;
 		hold->states &= ~HOLD_END;
@@ -319,8 +335,6 @@ __noinline int lock__charge_holds(u64 space, u64 addr, u64 since, u64 now)
 {
 	struct lock_key key = {.space = space, .addr = addr};
 	struct lock_log *log = bpf_map_lookup_elem(&lock_logs, &key);
-	struct holder_scratch *s = holder__scratch();
-	bool owes = s && s->runtime;
 	u64 end = now;
 	u32 at;
 
@@ -334,9 +348,7 @@ __noinline int lock__charge_holds(u64 space, u64 addr, u64 since, u64 now)
 		if (!hold->since)
 			break;
 		end -= hold__minus(end, hold__until(hold));
-		if (from < end && owes && !hold->until && hold->guessed)
-			hold__owe(hold, end - from);
-		else if (from < end && hold->tid)
+		if (from < end)
 			lock__charge_hold(space, addr, at, from, end);
 		if (from == since)
 			break;
@@ -614,7 +626,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 		lock__slip(clk, clk->state, now);
 		return;
 	}
-	holder__note(s, &clk->wait);
+	holder__note(clk);
 	s->row = clk->row;
 	s->slot = clk->slot;
 	s->runtime = LOCK_RUNTIMES && clk->state == STATE_SYNC;
@@ -654,13 +666,11 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
  */
 static __always_inline bool lock__slipped(struct clock *clk, const struct segment *seg)
 {
-	struct holder_scratch *s = holder__scratch();
-
-	if (likely(!clk->wait.open) || !s)
+	if (likely(!clk->wait.open))
 		return false;
 	clk->wait.open = 0;
 	lock__slip(clk, seg->state, clk->since);
-	holder__note(s, &clk->wait);
+	holder__note(clk);
 	return lock__runs() && seg->total >= config.min_ns;
 }
 

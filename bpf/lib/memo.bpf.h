@@ -96,22 +96,42 @@ static __always_inline bool memo__fits(const struct walk *w, const struct memo *
 	       (!m->by_rbp || m->bp + moved == w->reg[UNWIND_RBP]);
 }
 
-/* Are the words of @m on the stack that @moved bytes from where it was? */
-static __always_inline bool memo__holds(const struct memo *m, u64 moved, struct memo_page *page)
-{
-	u64 at, word, i, n = m->n;
+#define MEMO_FEW 16 /* words that are compared by one call */
 
-	for (i = 0; i < MEMO_WORDS; i++) {
+/*
+ * Are the words of @m, from word @from on, on the stack that @moved bytes from where it was? A few
+ * of them, since the verifier looks at each pass of a loop.
+ */
+VERIFIED_ONCE int memo__are(const struct memo *m, struct memo_page *page, u64 moved, u64 from)
+{
+	u64 at, word, sp, n;
+
+	/* Or the number that is tested is not the one that is used. */
+	barrier_var(from);
+	if (!m || !page || from > MEMO_WORDS - MEMO_FEW)
+		return false;
+	sp = m->sp + moved;
+	n = m->n - from;
+	for (u64 i = 0; i < MEMO_FEW; i++) {
 		/* Here, or the loop is entered in its middle, which verifiers up to 6.1 refuse. */
 		barrier_var(i);
 		if (i >= n)
 			break;
-		at = m->at[i];
-		word = m->word[i] + (moved & -(at & MEMO_RBP));
-		at = m->sp + moved + (at & ~(u64)MEMO_RBP);
+		at = (m->at + from)[i];
+		word = (m->word + from)[i] + (moved & -(at & MEMO_RBP));
+		at = sp + (at & ~(u64)MEMO_RBP);
 		if (at - page->from >= page->bytes && !memo__turn_page(at))
 			return false;
 		if (page->word[(at - page->from) / 8 & (MEMO_PAGE - 1)] != word)
+			return false;
+	}
+	return true;
+}
+
+static __always_inline bool memo__holds(const struct memo *m, u64 moved, struct memo_page *page)
+{
+	for (u64 i = 0; i < MEMO_WORDS && i < m->n; i += MEMO_FEW) {
+		if (!memo__are(m, page, moved, i))
 			return false;
 	}
 	return true;

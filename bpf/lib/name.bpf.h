@@ -53,6 +53,49 @@ static __always_inline bool name__append(struct name *name, struct dentry *dentr
 	return true;
 }
 
+/* On the way up a path. */
+struct name_climb {
+	struct mount *mnt;
+	struct dentry *dentry;
+	struct dentry *top;       /* the root of the current thread, and… */
+	struct vfsmount *top_mnt; /* …its mount */
+};
+
+enum name_step {
+	NAME_GOES_ON,
+	NAME_AT_TOP,
+	NAME_FULL,
+};
+
+/* Appends what @c is at, and goes up; or to the mount that it is in. */
+VERIFIED_ONCE int name__step(struct name *name, struct name_climb *c)
+{
+	struct dentry *dentry, *parent, *root;
+	struct mount *mnt, *above;
+
+	if (!name || !c)
+		return NAME_FULL;
+	mnt = c->mnt;
+	dentry = c->dentry;
+	root = BPF_CORE_READ(mnt, mnt.mnt_root);
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == c->top &&
+	    (void *)mnt + bpf_core_field_offset(struct mount, mnt) == c->top_mnt)
+		return NAME_AT_TOP;
+	if (dentry != root && dentry != parent) {
+		if (!name__append(name, dentry))
+			return NAME_FULL;
+		c->dentry = parent;
+		return NAME_GOES_ON;
+	}
+	above = BPF_CORE_READ(mnt, mnt_parent);
+	if (dentry != root || above == mnt)
+		return NAME_AT_TOP;
+	c->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+	c->mnt = above;
+	return NAME_GOES_ON;
+}
+
 /*
  * Appends the path of dentry @at in mount @vfsmnt up to the root of the current thread, or else of
  * the mount tree, as struct name describes it, to the name with these members of its key. A global
@@ -60,41 +103,25 @@ static __always_inline bool name__append(struct name *name, struct dentry *dentr
  */
 __noinline int name__climb(u64 id, u64 id2, u64 kind, u64 at, u64 vfsmnt)
 {
-	struct mount *mnt = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt), *above;
 	struct name_key key = {.id = id, .id2 = id2, .kind = kind};
 	struct name *name = bpf_map_lookup_elem(&names, &key);
-	struct dentry *dentry = (void *)at;
 	struct fs_struct *fs = BPF_CORE_READ(compat__current(), fs);
-	struct dentry *top = BPF_CORE_READ(fs, root.dentry), *parent, *root;
-	struct vfsmount *top_mnt = BPF_CORE_READ(fs, root.mnt);
+	struct name_climb c = {
+		.mnt = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt),
+		.dentry = (void *)at,
+		.top = BPF_CORE_READ(fs, root.dentry),
+		.top_mnt = BPF_CORE_READ(fs, root.mnt),
+	};
+	int step = NAME_GOES_ON;
 
 	if (!name)
 		return 0;
-	for (int i = 0; i < NAME_PARTS; i++) {
-		root = BPF_CORE_READ(mnt, mnt.mnt_root);
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == top &&
-		    (void *)mnt + bpf_core_field_offset(struct mount, mnt) == top_mnt)
-			goto end;
-		if (dentry != root && dentry != parent) {
-			if (!name__append(name, dentry))
-				break;
-			dentry = parent;
-			continue;
-		}
-		above = BPF_CORE_READ(mnt, mnt_parent);
-		if (dentry != root || above == mnt) {
-			goto end;
-		}
-		dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-		mnt = above;
-	}
-	name->flags |= NAME_TRUNCATED;
-	return 0;
-end:
-	/* The top. What has no path (pipes, anonymous inodes) has a name there. */
-	if (!name->len)
-		name__append(name, dentry);
+	for (int i = 0; i < NAME_PARTS && step == NAME_GOES_ON; i++)
+		step = name__step(name, &c);
+	if (step != NAME_AT_TOP)
+		name->flags |= NAME_TRUNCATED;
+	else if (!name->len) /* What has no path (pipes, anonymous inodes) has a name there. */
+		name__append(name, c.dentry);
 	return 0;
 }
 

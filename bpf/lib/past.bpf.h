@@ -37,13 +37,17 @@ static __always_inline void past__keep(struct clock *clk)
 }
 
 /*
- * What the current thread @own did from @since to @now, as far as it is known: s->spent. No branch
- * in the loop, since the verifier would take both ways at each turn.
+ * What the current thread @own did from @since to @now, as far as it is known, into the scratch
+ * space: spent. No branch in the loop, since the verifier would take both ways at each turn.
  */
-static __noinline void past__spent(struct holder_scratch *s, struct clock *own, u64 since, u64 now)
+VERIFIED_ONCE int past__spent(struct clock *own, u64 since, u64 now)
 {
-	u64 n = own->wait.past;
+	struct holder_scratch *s = holder__scratch();
+	u64 n;
 
+	if (!own || !s)
+		return 0;
+	n = own->wait.past;
 	for (int i = 0; i < NR_STATES; i++) {
 		s->spent[i] = 0;
 		s->last[i] = own->wait.last[i];
@@ -59,18 +63,16 @@ static __noinline void past__spent(struct holder_scratch *s, struct clock *own, 
 		s->spent[state & STATE_MASK] += hold__minus(now, turn);
 		now -= hold__minus(now, turn);
 	}
+	return 1;
 }
 
 /* Is it known what the current thread @own, which wakes that of @clk, did since @since? */
 static __always_inline bool past__tells(struct clock *clk, struct clock *own, u64 since, u64 now)
 {
-	struct holder_scratch *s = holder__scratch();
-
-	if (likely(!clk->wait.past) || !s || !own || own->state == STATE_NONE)
+	if (likely(!clk->wait.past) || !own || own->state == STATE_NONE)
 		return false;
 	past__keep(own);
-	past__spent(s, own, since, now);
-	return true;
+	return past__spent(own, since, now);
 }
 #else
 static __always_inline void past__keep(struct clock *clk)

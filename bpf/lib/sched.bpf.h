@@ -177,19 +177,21 @@ static __always_inline bool sched__is_awake(struct clock *clk, struct task_struc
 
 #ifndef SCHED_STILL
 /*
- * @task leaves a CPU that no hook saw it get: its wait ended where the scheduler began to count its
- * run time. A kernel may keep switches from every tracer (while certain threads run); that is
- * counted, since the run queue's share of the wait is not known.
+ * The clock's thread leaves a CPU that no hook saw it get: its wait ended where the scheduler began
+ * to count its run time, @ran ns ago. A kernel may keep switches from every tracer (while certain
+ * threads run); that is counted, since the run queue's share of the wait is not known.
  */
-static __noinline void sched__unseen_in(struct clock *clk, struct task_struct *task, u64 now)
+VERIFIED_ONCE int sched__unseen_in(struct clock *clk, u64 ran, u64 now)
 {
-	u64 ran = compat__run_ns(task);
 	struct segment seg;
 
+	if (!clk)
+		return 0;
 	loss__count(LOSS_MISSED);
 	now = clock__later(clk->since, now - (ran < now - clk->since ? ran : 0));
 	clock__move(clk, SCHED_RUNS, now, &seg);
 	sched__woken(clk, &seg);
+	return 0;
 }
 
 static __always_inline void sched__ended(struct clock *clk)
@@ -229,7 +231,7 @@ static __always_inline void sched__leaves(void *ctx, struct clock *clk, struct t
 	clock__notice(clk);
 	culprit__awaited(clk);
 	if (unlikely(clk->state != SCHED_RUNS && clk->state != STATE_NONE))
-		sched__unseen_in(clk, prev, now);
+		sched__unseen_in(clk, compat__run_ns(prev), now);
 	watched = !dead && filter__holds(prev);
 	if (likely(watched)) {
 		sched__check_row(clk, prev, now);
@@ -247,7 +249,7 @@ static __always_inline void sched__leaves(void *ctx, struct clock *clk, struct t
 			culprit__awaits(clk);
 		sched__left(ctx, clk, prev);
 	} else if (dead) {
-		emit__exit(clk, prev);
+		emit__exit(clk);
 		sched__ended(clk);
 		sched__died(clk, prev);
 		clock__free(prev);
@@ -433,7 +435,7 @@ static __always_inline void sched__ending(struct task_struct *task)
 	if (!clk || !clk->row)
 		return;
 	clock__turn(clk, STATE_NONE, bpf_ktime_get_ns(), &seg);
-	emit__exit(clk, task);
+	emit__exit(clk);
 	sched__died(clk, task);
 	clock__free(task);
 }

@@ -19,6 +19,30 @@ struct {
 
 #define STACK_PROBES 8 /* places at which a stack may be kept */
 
+/* Frames that are looked at by one call: the verifier looks at each pass of a loop. */
+#define STACK_FEW 16
+
+/* @hash and walk.stack's frames from @from on, a few of them. */
+__noinline u64 stack__hash_few(u64 hash, u64 from)
+{
+	struct walk *w = walk__get();
+	u64 n;
+
+	if (!w)
+		return 0;
+	n = w->stack.n;
+	for (u64 i = 0; i < STACK_FEW; i++) {
+		u64 at = from + i;
+
+		barrier_var(at);
+		if (at >= n || at >= STACK_FRAMES)
+			break;
+		hash = (hash ^ w->stack.ip[at]) * 0xd6e8feb86659fd93ULL;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
 /* The hash of walk.stack. */
 __noinline int stack__hash(u32 n)
 {
@@ -29,11 +53,30 @@ __noinline int stack__hash(u32 n)
 		return 0;
 	hash ^= (u64)w->stack.space << 32 | w->stack.tgid;
 	hash ^= w->stack.end;
-	for (u64 i = 0; i < STACK_FRAMES && i < n; i++) {
-		hash = (hash ^ w->stack.ip[i]) * 0xd6e8feb86659fd93ULL;
-		hash ^= hash >> 32;
-	}
+	for (u64 i = 0; i < STACK_FRAMES && i < n; i += STACK_FEW)
+		hash = stack__hash_few(hash, i);
 	return (u32)(hash ^ hash >> 32);
+}
+
+/* Are a few frames of walk.stack, from @from on, those of @kept? */
+VERIFIED_ONCE int stack__are(const struct stack *kept, u64 from)
+{
+	struct walk *w = walk__get();
+	u64 n;
+
+	if (!w || !kept)
+		return false;
+	n = w->stack.n;
+	for (u64 i = 0; i < STACK_FEW; i++) {
+		u64 at = from + i;
+
+		barrier_var(at);
+		if (at >= n || at >= STACK_FRAMES)
+			break;
+		if (kept->ip[at] != w->stack.ip[at])
+			return false;
+	}
+	return true;
 }
 
 /* Is what is kept under @id the stack in walk.stack? 1: yes, 0: nothing is kept, -1: another. */
@@ -47,8 +90,8 @@ __noinline int stack__is(u32 id)
 	if (kept->n != w->stack.n || kept->end != w->stack.end || kept->space != w->stack.space ||
 	    (!kept->space && kept->tgid != w->stack.tgid))
 		return -1;
-	for (u64 i = 0; i < STACK_FRAMES && i < w->stack.n; i++) {
-		if (kept->ip[i] != w->stack.ip[i])
+	for (u64 i = 0; i < STACK_FRAMES && i < w->stack.n; i += STACK_FEW) {
+		if (!stack__are(kept, i))
 			return -1;
 	}
 	return 1;

@@ -64,7 +64,8 @@ struct unwind_saved {
 
 #define UNWIND_USER_CS 0x33 /* __USER_CS: 64-bit code */
 
-#define UNWIND_BACK 64 /* rows of a function that are looked at for its begin */
+#define UNWIND_BACK 64 /* rows of a function that are looked at for its begin, … */
+#define UNWIND_FEW  8  /* …at a time */
 
 /* Words that a frame's saved registers are usually in: those right below its CFA. */
 #define UNWIND_WINDOW 8
@@ -132,6 +133,7 @@ __noinline int unwind__find_range(u64 pc)
 	struct walk *w = walk__get();
 	struct unwind_range *range;
 	u32 low, high, mid;
+	u64 beyond;
 
 	if (!w)
 		return 0;
@@ -142,10 +144,11 @@ __noinline int unwind__find_range(u64 pc)
 		range = bpf_map_lookup_elem(&unwind_ranges, &mid);
 		if (!range)
 			return 0;
-		if (range->start <= pc)
-			low = mid + 1;
-		else
-			high = mid;
+		/* All ones if it is beyond. No branch, of which the verifier goes both ways. */
+		beyond = (s64)(pc - range->start) >> 63;
+		barrier_var(beyond);
+		low ^= (low ^ (mid + 1)) & ~beyond;
+		high ^= (high ^ mid) & beyond;
 	}
 	mid = low - 1;
 	if (mid <= w->first)
@@ -166,6 +169,7 @@ __noinline int unwind__find_start(u32 number, u64 at)
 	void *inner = bpf_map_lookup_elem(&unwind_chunks, &number);
 	struct walk *w = walk__get();
 	struct unwind_chunk *chunk;
+	u64 rows, word;
 	u32 zero = 0;
 
 	if (!w || !inner)
@@ -173,8 +177,19 @@ __noinline int unwind__find_start(u32 number, u64 at)
 	chunk = bpf_map_lookup_elem(inner, &zero);
 	if (!chunk)
 		return 0;
-	for (u32 i = 0; i < UNWIND_BACK && at > w->range.rows; i++, at -= 2) {
-		if (chunk->word[(at + 1) & (UNWIND_CHUNK_WORDS - 1)] & UNWIND_FIRST)
+	rows = w->range.rows;
+	for (u32 i = 0; i < UNWIND_BACK / UNWIND_FEW; i++) {
+		/* All ones once it is found. No branch for each: the verifier goes both ways. */
+		u64 found = 0;
+
+#pragma unroll
+		for (u32 j = 0; j < UNWIND_FEW; j++) {
+			word = chunk->word[(at + 1) & (UNWIND_CHUNK_WORDS - 1)];
+			found |= -(word / UNWIND_FIRST) | (s64)(at - rows - 1) >> 63;
+			barrier_var(found);
+			at -= 2 & ~found;
+		}
+		if (found)
 			break;
 	}
 	w->start = w->range.base + chunk->word[at & (UNWIND_CHUNK_WORDS - 1)];
@@ -209,8 +224,7 @@ __noinline int unwind__find_rule(u64 pc)
 	for (u32 i = 0; i < 12 && low < high; i++) {
 		u64 mid = (low + high + 1) / 2;
 		u64 row = chunk->word[(at + 2 * mid) & (UNWIND_CHUNK_WORDS - 1)];
-		/* All ones if it is beyond. No branch, of which the verifier goes both ways. */
-		u64 beyond = (s64)(off - row) >> 63;
+		u64 beyond = (s64)(off - row) >> 63; /* as above */
 
 		barrier_var(beyond);
 		low ^= (low ^ mid) & ~beyond;

@@ -88,8 +88,8 @@ int name_of_fd(struct bpf_raw_tracepoint_args *ctx)
 
 	cause__print_fd(&m, self(), ctx->args[1], true);
 	cause__find_tally(&the_clock, &m, false);
-	answer.state = m.state;
-	answer.slot = m.slot;
+	answer.state = the_clock.memo.state;
+	answer.slot = the_clock.memo.slot;
 	return 0;
 }
 

@@ -92,7 +92,7 @@ static __always_inline struct task_struct *self(void)
 SEC("raw_tp")
 int end(void *ctx)
 {
-	emit__exit(&the_clock, self());
+	emit__exit(&the_clock);
 	return 0;
 }
 

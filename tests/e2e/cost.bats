@@ -63,13 +63,13 @@ ping_pong() {
 # reads and prints the kernel's types; instructions that the verifier looks at, of all programs and
 # of the largest; MB of memory. A fifth above what is needed, or more.
 START_LIMITS='
-why      150  1.8   56000  27000  22
-offcpu   150  1.6   46000  40000  35
-runq     150  1.2   14000  12500  22
-lock     150  2.4  138000  54000  45
+why      150  1.8   35000  17000  22
+offcpu   150  1.6   34000  28000  35
+runq     150  1.2   11000   9000  22
+lock     150  2.0   77000  29000  45
 syscall  150  1.1   19000   7500  22
 io       150  1.5   60000  14000  45
-file     150  2.2   90000  29000  22
+file     150  2.2   76000  24000  22
 query    150  2.8  228000  68000  40
 '
 
