@@ -205,7 +205,7 @@ $(WORKLOADS_CC): $(B)/%: %.cc | $(B)/.checked
 
 # What hostile files meet, with libFuzzer around it; without it in clang, its test is skipped.
 FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c) \
+FUZZ_SRC := tests/fuzz/elf.c $(addprefix user/core/,cfi.c debugfile.c elffile.c sym.c varfile.c) \
 	user/base/str.c user/base/xz.c
 $(FUZZ): $(FUZZ_SRC) | $(B)/.checked
 	$(call say,FUZZ,$<)
