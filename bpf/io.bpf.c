@@ -235,7 +235,8 @@ static __always_inline struct request_rec *io__find(const void *rq, u32 *at,
 
 /* ---- devices' queues ----------------------------------------------------------------------- */
 
-static __noinline u32 io__device(u32 dev)
+/* A global function, as io__place() says. */
+__noinline u32 io__device(u32 dev)
 {
 	u32 key = dev ?: ~0U, at;
 	struct request_device *d;
@@ -583,7 +584,7 @@ static __always_inline bool io__classify(struct io_fresh *fresh, struct task_str
 	if (!fresh->row)
 		return false;
 	if ((fresh->op & REQUEST_OP) == OP_WRITE && (FIELD(task, flags) & PF_KTHREAD) &&
-	    bio__writes_back(bio, fresh->op))
+	    bio__writes_back(peek__number(bio), fresh->op))
 		fresh->op |= REQUEST_WRITEBACK;
 	return true;
 }
@@ -818,7 +819,7 @@ static __always_inline int io__bio_merge(struct bio *bio)
 	if (!key.row)
 		return 0;
 	if ((key.aux & REQUEST_OP) == OP_WRITE && (FIELD(compat__current(), flags) & PF_KTHREAD) &&
-	    bio__writes_back(bio, key.aux))
+	    bio__writes_back(peek__number(bio), key.aux))
 		key.aux |= REQUEST_WRITEBACK;
 	COUNT(io__group(io__slot(&key, disk)), bio_merges, 1);
 	return 0;

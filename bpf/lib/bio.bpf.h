@@ -67,10 +67,11 @@ static __always_inline u64 bio__cgroup(struct bio *bio)
 
 /*
  * Does a thread of the kernel's write cached pages? A journal's thread does not: its blocks are the
- * device's own pages, and urgent.
+ * device's own pages, and urgent. Of the bio at @address, as bio__file().
  */
-static __always_inline bool bio__writes_back(struct bio *bio, u32 op)
+__noinline int bio__writes_back(u64 address, u32 op)
 {
+	struct bio *bio = (void *)address;
 	struct inode *inode = bio ? bio__cached(bio) : NULL;
 
 	if (!inode)

@@ -43,8 +43,7 @@ static __always_inline void call__left(struct clock *clk)
 
 	if (!call->span.start || call->left)
 		return;
-	for (u32 i = 0; i < NR_STATES; i++)
-		call->span.ns[i] = clock__read(clk, i, clk->since);
+	clock__read_all(clk, clk->since, call->span.ns);
 	call->left = 1;
 }
 
@@ -81,8 +80,9 @@ static __always_inline void call__begin(struct clock *clk, struct task_struct *t
 /* The states of a call from its begin to @now. */
 static __always_inline void call__states(struct clock *clk, u64 now, struct span_result *out)
 {
+	clock__read_all(clk, now, out->ns);
 	for (u32 i = 0; i < NR_STATES; i++)
-		out->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
+		out->ns[i] -= clk->call.span.ns[i];
 }
 
 /* The open call ends. False if none is, it began before the run, or its states are not known. */

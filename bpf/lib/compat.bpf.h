@@ -246,11 +246,17 @@ static __always_inline bool compat__claim(u32 *word, u32 expected, u32 value)
 #endif
 }
 
-/* *@max = max(*@max, @v), exact but for DWELL_RAW, where of two that come at once one may win. */
-static __always_inline void compat__max(u64 *max, u64 v)
+/*
+ * *@max = max(*@max, @v), exact but for DWELL_RAW, where of two that come at once one may win. For
+ * the rare case: whoever calls has seen that @v is more.
+ */
+VERIFIED_ONCE int compat__max(u64 *max, u64 v)
 {
-	u64 seen = *(volatile u64 *)max;
+	u64 seen;
 
+	if (!max)
+		return 0;
+	seen = *(volatile u64 *)max;
 #ifndef DWELL_RAW
 	for (int i = 0; i < 4 && seen < v; i++) {
 		u64 old = __sync_val_compare_and_swap(max, seen, v);
@@ -263,6 +269,7 @@ static __always_inline void compat__max(u64 *max, u64 v)
 	if (seen < v)
 		*(volatile u64 *)max = v;
 #endif
+	return 0;
 }
 
 /* The lower half of an address as a number to reckon with: verifiers forbid that with pointers. */

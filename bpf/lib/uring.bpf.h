@@ -51,10 +51,13 @@ struct {
 static __noinline int uring__add(struct uring_rec *rec, struct clock *clk, const u64 *before,
 				 u64 now)
 {
+	u64 ns[NR_STATES];
+
+	clock__read_all(clk, now, ns);
 #pragma nounroll
 	for (u32 i = 0; i < NR_STATES; i++) {
 		if (i != STATE_CPU)
-			rec->ns[i] += clock__read(clk, i, now) - before[i];
+			rec->ns[i] += ns[i] - before[i];
 	}
 	return 0;
 }
@@ -107,9 +110,7 @@ static __always_inline void uring__open(struct clock *clk, struct uring_thread *
 	u->busy = 1;
 	if (u->turns == clk->seq)
 		return;
-#pragma nounroll
-	for (u32 i = 0; i < NR_STATES; i++)
-		u->ns[i] = clock__read(clk, i, now);
+	clock__read_all(clk, now, u->ns);
 	u->turns = clk->seq;
 }
 
@@ -192,9 +193,7 @@ static __noinline int uring__restart(struct clock *clk, u64 start, u64 now)
 	struct span *span = &clk->call.span;
 
 	span->start = start;
-#pragma nounroll
-	for (u32 i = 0; i < NR_STATES; i++)
-		span->ns[i] = clock__read(clk, i, now);
+	clock__read_all(clk, now, span->ns);
 	clk->call.left = 1;
 	return 0;
 }
@@ -207,9 +206,10 @@ static __always_inline void uring__account(struct clock *clk, struct uring_work 
 	work->until = until;
 	if (!clk->call.left)
 		return;
+	clock__read_all(clk, now, work->ns);
 #pragma nounroll
 	for (u32 i = 0; i < NR_STATES; i++)
-		work->ns[i] = clock__read(clk, i, now) - clk->call.span.ns[i];
+		work->ns[i] -= clk->call.span.ns[i];
 }
 
 /* Its end was not told: its completion comes from another thread, which will ask. */

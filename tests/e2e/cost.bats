@@ -63,13 +63,13 @@ ping_pong() {
 # reads and prints the kernel's types; instructions that the verifier looks at, of all programs and
 # of the largest; MB of memory. A fifth above what is needed, or more.
 START_LIMITS='
-why      150  1.8   35000  17000  22
+why      150  1.8   34000  16500  22
 offcpu   150  1.6   34000  28000  35
 runq     150  1.2   11000   9000  22
 lock     150  2.0   77000  29000  45
-syscall  150  1.1   19000   7500  22
-io       150  1.5   60000  14000  45
-file     150  2.2   76000  24000  22
+syscall  150  1.1   11500   5500  22
+io       150  1.4   29000   8000  45
+file     150  1.8   36000  11000  22
 query    150  2.8  228000  68000  40
 '
 
