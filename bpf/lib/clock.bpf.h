@@ -384,7 +384,7 @@ static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 	return ns + (clk->state == state ? clock__span(clk->since, now) : 0);
 }
 
-/* The same of each state; a global function, since the verifier would look at each for each caller. */
+/* The same of each state. */
 struct clock_reading {
 	u64 ns[NR_STATES];
 };
