@@ -942,12 +942,6 @@ static __always_inline u32 io__size_class(u32 bytes)
 	return bytes >> 25 ? REQUEST_SIZES - 1 : class;
 }
 
-static __always_inline void io__max(u64 *max, u64 ns)
-{
-	if (unlikely(ns > *max))
-		compat__max(max, ns);
-}
-
 /* A request of @group that took @total ns, of which @device in the device, for @bytes. */
 static __always_inline void io__count(const struct request_rec *rec, struct request_group *group,
 				      u64 total, u64 device, u32 bytes)
@@ -958,11 +952,11 @@ static __always_inline void io__count(const struct request_rec *rec, struct requ
 	if (!counts)
 		return;
 	__sync_fetch_and_add(&counts->device_ns, device);
-	io__max(&counts->max_ns, total);
-	io__max(&counts->device_max_ns, device);
+	compat__max(&counts->max_ns, total);
+	compat__max(&counts->device_max_ns, device);
 	if (total != device) {
 		__sync_fetch_and_add(&counts->queue_ns, total - device);
-		io__max(&counts->queue_max_ns, total - device);
+		compat__max(&counts->queue_max_ns, total - device);
 	}
 	if (bytes)
 		__sync_fetch_and_add(&counts->bytes, bytes);

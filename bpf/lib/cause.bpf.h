@@ -4,7 +4,7 @@
  * without any probe on a system call.
  *
  * In two steps, because a thread mostly waits for what it waited for last time: `cause__print`
- * takes a cheap fingerprint; only when it differs from the remembered one does `cause__find_tally`
+ * takes a cheap fingerprint; only when it is none of those remembered does `cause__find_tally`
  * find the state, the key and the names.
  */
 #ifndef DWELL_CAUSE_BPF_H

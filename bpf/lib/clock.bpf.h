@@ -384,7 +384,18 @@ static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 	return ns + (clk->state == state ? clock__span(clk->since, now) : 0);
 }
 
-/* The same of each state. */
+/*
+ * The time of each state's segments that ended. No branch in the loop, of which the verifier would
+ * go both ways at each turn.
+ */
+static __always_inline void clock__ended(const struct clock *clk, u64 to[NR_STATES])
+{
+#pragma unroll
+	for (int i = 0; i < NR_STATES; i++)
+		to[i] = clk->past[i] + clk->bank[i] + clk->bank[CLOCK_STATES + i];
+}
+
+/* clock__read() of each state. */
 struct clock_reading {
 	u64 ns[NR_STATES];
 };
@@ -395,10 +406,7 @@ VERIFIED_ONCE int clock__read_states(struct clock *clk, u64 now, struct clock_re
 
 	if (!clk || !to)
 		return 0;
-		/* No branch in the loop, of which the verifier would go both ways at each turn. */
-#pragma unroll
-	for (u32 i = 0; i < NR_STATES; i++)
-		to->ns[i] = clk->past[i] + clk->bank[i] + clk->bank[CLOCK_STATES + i];
+	clock__ended(clk, to->ns);
 	open = clk->state & STATE_MASK;
 	barrier_var(open);
 	to->ns[open & STATE_MASK] += clock__span(clk->since, now);

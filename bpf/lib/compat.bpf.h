@@ -246,11 +246,8 @@ static __always_inline bool compat__claim(u32 *word, u32 expected, u32 value)
 #endif
 }
 
-/*
- * *@max = max(*@max, @v), exact but for DWELL_RAW, where of two that come at once one may win. For
- * the rare case: whoever calls has seen that @v is more.
- */
-VERIFIED_ONCE int compat__max(u64 *max, u64 v)
+/* For compat__max(), where @v was more: that is rare. */
+VERIFIED_ONCE int compat__raise(u64 *max, u64 v)
 {
 	u64 seen;
 
@@ -270,6 +267,13 @@ VERIFIED_ONCE int compat__max(u64 *max, u64 v)
 		*(volatile u64 *)max = v;
 #endif
 	return 0;
+}
+
+/* *@max = max(*@max, @v), exact but for DWELL_RAW, where of two that come at once one may win. */
+static __always_inline void compat__max(u64 *max, u64 v)
+{
+	if (__builtin_expect(v > *max, 0))
+		compat__raise(max, v);
 }
 
 /* The lower half of an address as a number to reckon with: verifiers forbid that with pointers. */

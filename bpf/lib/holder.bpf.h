@@ -332,10 +332,7 @@ __noinline int holder__fill(u32 tid, u64 now)
 	state = s->clk.state;
 	if ((s->clk.seq & 1) || s->clk.wait.tid != tid || state == STATE_NONE)
 		return 0;
-		/* No branch in the loop: the verifier would take both ways at each turn. */
-#pragma unroll
-	for (int i = 0; i < NR_STATES; i++)
-		s->ns[i] = s->clk.past[i] + s->clk.bank[i] + s->clk.bank[NR_STATES + i];
+	clock__ended(&s->clk, s->ns);
 	s->open = 0;
 	if (s->clk.wait.cold) {
 		s->ns[STATE_OTHER] += clock__span(s->clk.since, ref->wanted_at);

@@ -144,8 +144,7 @@ static __always_inline void tally__put(u32 slot, u32 epoch, u64 inside, u64 tota
 		hist->sum += inside;
 	else
 		__sync_fetch_and_add(&hist->sum, inside * weight);
-	if (unlikely(total > hist->max))
-		compat__max(&hist->max, total);
+	compat__max(&hist->max, total);
 	tally__bucket(hist, total, weight);
 }
 

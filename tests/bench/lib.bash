@@ -82,7 +82,7 @@ bench_lost() { # file
 # How many frames the stacks have, on average, that a tool wrote: folded ones without what dwell adds,
 # or keys of bpftrace's maps; or nothing
 bench_frames() { # file
-	awk -F';' '
+	[ ! -f "$1" ] || awk -F';' '
 		sub(/ [0-9]+$/, "") && NF > 1 {
 			stacks++
 			for (i = 2; i <= NF; i++)

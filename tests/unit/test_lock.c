@@ -27,7 +27,7 @@ extern char __executable_start;
 /* One with a value and one without: they lie in different mappings. */
 uint64_t lock_test_initialised[4] = {1, 2, 3, 4};
 uint64_t lock_test_zero[4];
-/* The second name of a variable, which comes before it in the order of the alphabet. */
+/* A second name of the same variable, which is weak: not the one to show. */
 extern uint64_t lock_test_alias[4] __attribute__((alias("lock_test_initialised"), weak));
 
 static void test_variables(void **state)

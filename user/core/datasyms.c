@@ -257,7 +257,7 @@ static int file__find(uint32_t tgid, const struct mapping *m, const char *name, 
 	if (fd < 0)
 		return fd;
 	if (elfsym__find(fd, &sym, 1) == 1 && sym.vaddr && !elffile__open(fd, &f, &why)) {
-		if (!elffile__vaddr(&f, 0, &first)) {
+		if (!elffile__first(&f, &first)) {
 			*start = m->start + (sym.vaddr - first);
 			*end = *start + sym.size;
 			err = 0;

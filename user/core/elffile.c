@@ -114,7 +114,7 @@ const unsigned char *elffile__ident(const struct elffile *f)
 	return (const unsigned char *)elf_getident(f->elf, NULL);
 }
 
-int elffile__vaddr(const struct elffile *f, uint64_t distance, uint64_t *vaddr)
+int elffile__first(const struct elffile *f, uint64_t *vaddr)
 {
 	GElf_Phdr segment;
 	size_t n = 0;
@@ -124,8 +124,8 @@ int elffile__vaddr(const struct elffile *f, uint64_t distance, uint64_t *vaddr)
 	for (size_t i = 0; i < n && gelf_getphdr(f->elf, (int)i, &segment); i++) {
 		if (segment.p_type != PT_LOAD)
 			continue;
-		/* Segments are in ascending order. */
-		*vaddr = segment.p_vaddr - segment.p_offset + distance;
+		/* Segments are in ascending order: it lies in this one. */
+		*vaddr = segment.p_vaddr - segment.p_offset;
 		return 0;
 	}
 	return -ENODATA;

@@ -25,11 +25,8 @@ struct elffile {
 int elffile__open(int fd, struct elffile *f, const char **why);
 void elffile__close(struct elffile *f);
 
-/*
- * The file's own address of what is mapped @distance bytes behind its first byte, which is the
- * first loaded segment's. 0; -ENODATA if nothing is loaded.
- */
-int elffile__vaddr(const struct elffile *f, uint64_t distance, uint64_t *vaddr);
+/* The file's own address of its first byte, as it is mapped. 0; -ENODATA if nothing is loaded. */
+int elffile__first(const struct elffile *f, uint64_t *vaddr);
 
 #define BUILD_ID_MAX 64
 

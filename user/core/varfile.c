@@ -66,7 +66,7 @@ struct varfile *varfile__open(int fd)
 	v->fd = fd;
 	if (elffile__open(fd, &f, &why))
 		return v;
-	if (!elffile__vaddr(&f, 0, &v->first))
+	if (!elffile__first(&f, &v->first))
 		err = vartable__read(&v->table[0], &f, SHT_SYMTAB)
 			      ?: vartable__read(&v->table[1], &f, SHT_DYNSYM);
 	elffile__close(&f);
