@@ -354,7 +354,7 @@ static __always_inline struct clock *io__clock(struct task_struct *task, u64 now
 {
 	struct clock *clk = clock__get(task);
 
-	if (likely(clk && clk->row)) {
+	if (likely(clk && clk->row && !clock__is_stale(clk, task))) {
 		sched__check_row(clk, task, now);
 		return clk;
 	}

@@ -4,8 +4,6 @@
 #include "lib/emit.bpf.h"
 #include "lib/stack.bpf.h"
 
-CLOCK_FITS(512, struct clock);
-
 static __always_inline u32 offcpu__slot(struct clock *clk, u32 state)
 {
 	struct tally_key key = {

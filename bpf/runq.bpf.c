@@ -22,8 +22,6 @@ struct runq_slots {
 #include "lib/clock.bpf.h"
 #include "lib/culprit.bpf.h"
 
-CLOCK_FITS(256, struct clock);
-
 static __always_inline u32 runq__find(u64 row, u32 state)
 {
 	struct tally_key key = {.row = row, .state = state, .syscall = SYSCALL_NONE};

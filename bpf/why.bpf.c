@@ -9,8 +9,6 @@
 #include "stack.h"
 #include "thread.h"
 
-CLOCK_FITS(1024, struct clock);
-
 /*
  * Who has locks, and what he does, costs a program at each wake-up and an entry for each thread: so
  * it begins with the first wait for a lock that takes so long. User space then adds the threads

@@ -317,6 +317,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct list_head children;
 	struct list_head sibling;
+	u64 start_time;
 	u64 start_boottime;
 	char comm[16];
 	struct mm_struct *mm;

@@ -12,6 +12,9 @@
 
 #include "lib/filter.bpf.h"
 #include "lib/loss.bpf.h"
+#ifndef DWELL_RAW
+#include "lib/seat.bpf.h"
+#endif
 #include "lib/window.bpf.h"
 #include "state.h"
 #include "tally.h"
@@ -22,8 +25,8 @@
 #endif
 
 /*
- * What a new thread costs is mostly its clock, which the kernel allocates and clears. So what only
- * some commands need is not in all clocks:
+ * A new thread's clock is cleared, and those of threads by the hundred share the cache with what
+ * they do. So what only some commands need is not in all clocks:
  *
  *   CLOCK_READS   clock__read() is used: times of the whole run are kept, not of two epochs alone
  *   CLOCK_QUEUED  for SCHED_QUEUED: nothing of what a thread is blocked on; and never are clocks
@@ -68,21 +71,7 @@ struct culprit_debt {
 	u16 tallies;   /* that this thread took */
 };
 
-/*
- * The kernel's classes of sizes are powers of two (kernel/bpf/memalloc.c; 192 and 96 besides), and
- * it adds to a clock what makes it an element of its task's storage: struct bpf_local_storage_elem
- * up to its data, to whole cache lines (include/linux/bpf_local_storage.h, kernel/bpf/
- * bpf_local_storage.c: 64 bytes and a pointer), and the allocator's own pointer.
- */
-#define CLOCK_ADDED 80
-#define CLOCK_FITS(class, clock)                                                                   \
-	_Static_assert(sizeof(clock) + CLOCK_ADDED <= (class), "new threads would cost more")
-
-/*
- * What each switch needs comes first and fits into few cache lines, which end 56, 120… bytes from
- * the beginning: task storage has a pointer before it. Threads by the hundred share the cache with
- * what they do.
- */
+/* What each switch needs comes first, in few cache lines. */
 struct clock {
 	u64 since; /* start of the open segment, ns */
 	u32 state; /* enum dwell_state of the open segment */
@@ -135,39 +124,59 @@ struct segment {
 	u64 total;  /* ns of it since the run's start */
 };
 
+/* All of a clock that is nobody's, or a dead thread's. */
+VERIFIED_ONCE int clock__reset(struct clock *clk)
+{
+	volatile u64 *word = (volatile u64 *)clk;
+
+	if (!clk)
+		return 0;
+#pragma unroll
+	for (unsigned long i = 0; i < sizeof(*clk) / sizeof(*word); i++)
+		word[i] = 0;
+	return 0;
+}
+
+/* How many threads have a clock at once is said before this is loaded. */
 #ifndef DWELL_RAW
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
 	__type(value, struct clock);
 } clocks SEC(".maps");
 
+/* Without a number, 0, there is none. */
+static __always_inline struct clock *clock__at(u32 number)
+{
+	u32 i = number - 1;
+
+	return bpf_map_lookup_elem(&clocks, &i);
+}
+
 static __always_inline struct clock *clock__get(struct task_struct *task)
 {
-	return bpf_task_storage_get(&clocks, task, NULL, 0);
+	return clock__at(seat__find(task));
 }
 
-/*
- * Only where the run-queue lock is not held: this allocates, and an allocation may wake a kernel
- * thread.
- */
-static __always_inline struct clock *clock__create(struct task_struct *task)
+static __always_inline struct clock *clock__new(struct task_struct *task)
 {
-	struct clock *clk =
-		bpf_task_storage_get(&clocks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u32 number = seat__number(&clocks);
+	struct clock *clk = clock__at(number);
 
 	if (!clk)
-		loss__count(LOSS_THREAD);
-	return clk;
+		return NULL;
+	clock__reset(clk);
+	/* Of two that seat the same thread, both use the clock that is found. */
+	return seat__sit(seat__key(task), number) ? clock__get(task) : NULL;
 }
 
-/* Goes with the task. */
 static __always_inline void clock__free(struct task_struct *task)
 {
+	seat__leave(seat__key(task));
 }
 #else
-/* Before task storage for tracing (a10787e6d58c, 5.11): a hash by the task's address. */
+/* Before atomics that return a value (5ffa25502b5a, 5.12): a hash by the task's address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -184,11 +193,12 @@ static __always_inline struct clock *clock__get(struct task_struct *task)
 	return bpf_map_lookup_elem(&clocks, &key);
 }
 
-static __always_inline struct clock *clock__create(struct task_struct *task)
+static __always_inline struct clock *clock__new(struct task_struct *task)
 {
 	u64 key = (u64)task;
 
-	return map__take(&clocks, &key, &clock_zero, LOSS_THREAD);
+	bpf_map_update_elem(&clocks, &key, &clock_zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&clocks, &key);
 }
 
 static __always_inline void clock__free(struct task_struct *task)
@@ -198,6 +208,26 @@ static __always_inline void clock__free(struct task_struct *task)
 	bpf_map_delete_elem(&clocks, &key);
 }
 #endif
+
+/* It was turned last before @task began: that of a thread before, whose end no hook saw. */
+static __always_inline bool clock__is_stale(const struct clock *clk, struct task_struct *task)
+{
+	return clk->since && clk->since < FIELD(task, start_time);
+}
+
+/* @task's clock, never turned if it had none; NULL, and counted: there is none left. */
+static __always_inline struct clock *clock__create(struct task_struct *task)
+{
+	struct clock *clk = clock__get(task);
+
+	if (!clk)
+		clk = clock__new(task);
+	else if (clock__is_stale(clk, task))
+		clock__reset(clk);
+	if (!clk)
+		loss__count(LOSS_THREAD);
+	return clk;
+}
 
 /* What it was blocked on last is not what it is blocked on next, even if it looks the same. */
 static __always_inline void clock__forget(struct clock *clk)

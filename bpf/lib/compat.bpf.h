@@ -2,9 +2,10 @@
 /*
  * Everything that differs between kernels, and between the two ways to attach:
  *
- *   default      tp_btf programs: kernel pointers are followed directly, task storage; 5.12
- *   DWELL_RAW=1  raw tracepoints: pointers are followed by probe reads, a hash instead of task
- *                storage, no atomics that return a value; loads on any kernel from 5.8 on
+ *   default      tp_btf programs: kernel pointers are followed directly, task storage, atomics
+ *                that return a value; 5.12
+ *   DWELL_RAW=1  raw tracepoints: pointers are followed by probe reads, hashes instead of task
+ *                storage and of seats, no such atomics; loads on any kernel from 5.8 on
  *
  * Differences are asked of BTF, never of a version number.
  */

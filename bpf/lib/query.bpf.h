@@ -293,7 +293,7 @@ static __always_inline struct clock *query__clock(struct task_struct *task)
 {
 	struct clock *clk = clock__get(task);
 
-	if (likely(clk && clk->row))
+	if (likely(clk && clk->row && !clock__is_stale(clk, task)))
 		return clk;
 	clk = clock__create(task);
 	if (!clk)

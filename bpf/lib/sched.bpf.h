@@ -609,13 +609,13 @@ int collect(struct bpf_iter__task *ctx)
 		return 0;
 	seq = *(volatile u32 *)&clk->seq;
 	emit__account(&rec, clk, epoch, window__start(epoch + 1));
-	/* The clock was turned meanwhile: user space comes again. */
+	emit__identity(&rec, clk, task);
+	/* The clock was turned meanwhile, or is another thread's: user space comes again. */
 	if ((seq & 1) || seq != *(volatile u32 *)&clk->seq) {
 		rec.flags = THREAD_TORN;
 		bpf_seq_write(seq_file, &rec, sizeof(rec));
 		return 0;
 	}
-	emit__identity(&rec, clk, task);
 	if (clk->ending)
 		rec.flags |= THREAD_ENDING;
 	/* Without room the write fails, and the kernel comes again with it: no claim yet. */

@@ -67,6 +67,15 @@ int start(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* Is the clock that the driver has one that was never turned? */
+SEC("raw_tp")
+int fresh(void *ctx)
+{
+	struct clock *clk = clock__create(self());
+
+	return clk && !clk->row && !clk->since && clk->state == STATE_NONE;
+}
+
 /* args: task state, now: the driver leaves its CPU */
 SEC("raw_tp")
 int out(struct bpf_raw_tracepoint_args *ctx)

@@ -25,8 +25,7 @@ static const struct holder_answer *begin(struct harness *h, uint64_t now)
 	harness__open(h, &config);
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		harness__size(h, maps[i], config.slots);
-	if (h->variant->raw)
-		harness__size(h, "clocks", 16);
+	harness__size(h, "clocks", 16);
 	harness__load(h);
 	harness__slots(h, config.slots);
 	assert_int_equal(harness__run(h, "start", now - 2 * LENGTH), 0);

@@ -28,8 +28,7 @@ static struct queue_answer *begin(struct harness *h, uint64_t begin)
 	CPU_SET(sched_getcpu(), &cpu);
 	assert_int_equal(sched_setaffinity(0, sizeof(cpu), &cpu), 0);
 	harness__open(h, &(struct config){.slots = SLOTS, .banks = 1});
-	if (h->variant->raw)
-		harness__size(h, "clocks", 16);
+	harness__size(h, "clocks", 16);
 	harness__size(h, "tally_slots", SLOTS);
 	harness__size(h, "tally_free", SLOTS);
 	harness__size(h, "tallies", SLOTS);

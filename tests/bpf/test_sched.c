@@ -23,8 +23,7 @@ static const struct harness_variant raw = {.elf = sched_raw__elf_bytes, .raw = 1
 static struct sched_answer *begin(struct harness *h, uint32_t state, uint64_t since)
 {
 	harness__open(h, NULL);
-	if (h->variant->raw)
-		harness__size(h, "clocks", 16);
+	harness__size(h, "clocks", 16);
 	harness__load(h);
 	harness__cut(h, since - NSEC_PER_SEC);
 	assert_int_equal(harness__run(h, "start", state, since), 0);
@@ -163,13 +162,59 @@ static void test_alone(void **state)
 	assert_int_equal(bpf_link__destroy(link), 0);
 }
 
+/* Its clock is what a thread had that was before it, and whose end no hook saw. */
+static void test_end_unseen(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now);
+	assert_int_equal(harness__run(h, "fresh", 0), 0);
+	harness__stop(h);
+	begin(h, STATE_CPU, NSEC_PER_SEC + 1); /* after the machine began */
+	assert_int_equal(harness__run(h, "fresh", 0), 1);
+	assert_int_equal(harness__losses(h), 0);
+}
+
+/* Who dies leaves nothing to one that comes to its place. */
+static void test_died(void **state)
+{
+	struct harness *h = *state;
+	uint64_t now = time__now();
+
+	begin(h, STATE_CPU, now - 1000);
+	assert_int_equal(harness__run(h, "die", now), 0);
+	assert_int_equal(harness__run(h, "fresh", 0), 1);
+	assert_int_equal(harness__losses(h), 0);
+}
+
+/* One more thread than there are clocks is counted. */
+static void test_no_clock(void **state)
+{
+	struct harness *h = *state;
+	struct bpf_link *link;
+
+	harness__open(h, NULL);
+	harness__size(h, "clocks", 1);
+	harness__load(h);
+	harness__cut(h, time__now());
+	assert_int_equal(harness__run(h, "start", STATE_CPU, time__now()), 0);
+	assert_int_equal(harness__loss(h, LOSS_THREAD), 0);
+	link = bpf_program__attach(bpf_object__find_program_by_name(h->obj, "on_newtask"));
+	assert_non_null(link);
+	assert_int_equal(alone_in_child(h), 0);
+	assert_int_equal(bpf_link__destroy(link), 0);
+	assert_int_not_equal(harness__loss(h, LOSS_THREAD), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HARNESS_BOTH(test_seen),       HARNESS_BOTH(test_in_unseen),
 		HARNESS_BOTH(test_out_unseen), HARNESS_BOTH(test_wakeup_unseen),
 		HARNESS_BOTH(test_ending),     HARNESS_BOTH(test_ended_only),
-		HARNESS_BOTH(test_alone),
+		HARNESS_BOTH(test_alone),      HARNESS_BOTH(test_end_unseen),
+		HARNESS_BOTH(test_died),       HARNESS_BOTH(test_no_clock),
 	};
 
 	return harness__main(tests);

@@ -185,7 +185,7 @@ static void load__features(const struct object *object)
 static enum dwell_exit load__once(const struct tool *tool, enum object_attach how,
 				  const struct variant *v)
 {
-	struct object_sizes sizes = {1024, 1024, 1024, 1024, 4096, 1 << 16};
+	struct object_sizes sizes = {1024, 1024, 1024, 1024, 4096, 4096, 1 << 16};
 	struct config config = {
 		.by = v->by,
 		.slots = 1024,

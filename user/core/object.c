@@ -216,8 +216,7 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	lock_tallies = config->lock_what & LOCK_CAUSES ? sizes->tallies / 4 : sizes->tallies;
 	object__size(o->obj, "lock_logs", lock_tallies / 4 ?: 1);
 	object__size(o->obj, "lock_parts", 8 * lock_tallies ?: 1);
-	if (o->raw)
-		object__size(o->obj, "clocks", sizes->threads);
+	object__size(o->obj, "clocks", sizes->clocks);
 	bpf_object__for_each_program (prog, o->obj)
 		object__choose(o, config, prog);
 	if (from->prepare)

@@ -27,8 +27,9 @@ struct object_sizes {
 	uint32_t tallies; /* also config.slots */
 	uint32_t names;
 	uint32_t stacks;
-	uint32_t requests;   /* block requests under way: a power of two */
-	uint32_t threads;    /* raw tracepoints only: clocks */
+	uint32_t requests; /* block requests under way: a power of two */
+	uint32_t threads;
+	uint32_t clocks;     /* threads that have one at once */
 	uint32_t ring_bytes; /* a power of two */
 };
 

@@ -14,6 +14,7 @@
 #include "core/proc.h"
 #include "core/session.h"
 #include "core/syscalls.h"
+#include "seat.h"
 
 #define DURATION_DEFAULT (5 * NSEC_PER_SEC)
 #define TICK_NS          NSEC_PER_SEC
@@ -26,6 +27,7 @@
 #define TALLIES_MAX      8192      /* 2.7 kB each */
 #define REQUESTS_MAX     16384     /* block requests under way: a power of two, 64 bytes each */
 #define ROWS_MAX         65536     /* rows of the report that user space adds up */
+#define CLOCKS_MORE      12288     /* threads that may begin meanwhile, besides 4096: 1 kB each */
 #define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
 
 static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu",
@@ -213,6 +215,13 @@ static uint32_t session__requests_wanted(const struct session *s)
 	return n;
 }
 
+/* Threads may become more while it runs, and one that is not seen is missing in each sum. */
+static uint32_t session__clocks_wanted(uint32_t threads)
+{
+	threads += CLOCKS_MORE;
+	return threads < SEAT_NUMBERS ? threads : SEAT_NUMBERS;
+}
+
 static void session__configure(struct session *s, struct object_sizes *sizes)
 {
 	struct config *config = &s->config;
@@ -241,6 +250,7 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 				? (s->run.max_entries ?: STACKS_MAX)
 				: 1;
 	sizes->threads = proc__threads() * 2 + 4096;
+	sizes->clocks = session__clocks_wanted(sizes->threads);
 	sizes->ring_bytes = RING_BYTES < page ? page : RING_BYTES;
 	for (int i = 0; i < 2; i++)
 		s->accounts[i].max = s->run.max_entries ?: ROWS_MAX;

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * Which number a thread has: that of its clock. Task storage would do, but what the kernel
+ * allocates there for a new thread takes longer than all else that is done for it.
+ *
+ * A hash by the task's address: a thread sits at home, or, if that was taken, in one of the next
+ * seats. Numbers that are free again are handed out last in, first out: their clocks are in the
+ * cache.
+ */
+#ifndef DWELL_SEAT_BPF_H
+#define DWELL_SEAT_BPF_H
+
+#include "lib/compat.bpf.h"
+#include "seat.h"
+
+struct seat {
+	u64 task;   /* its address, or 0 */
+	u32 number; /* 0: not yet, or no longer */
+	u32 strays; /* whose home this is, one of those sits elsewhere, or did */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << SEAT_BITS);
+	__type(key, u32);
+	__type(value, struct seat);
+} seats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, SEAT_NUMBERS);
+	__type(value, u32);
+} seat_free SEC(".maps");
+
+/* How many numbers were handed out, whether or not they are free again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} seat_numbers SEC(".maps");
+
+/*
+ * The address as a number, which is what the verifier takes a pointer for of which a byte was
+ * written: the highest, as it is in every address of the kernel.
+ */
+static __always_inline u64 seat__key(struct task_struct *task)
+{
+	volatile u64 key = (u64)task;
+
+	((volatile u8 *)&key)[7] = 0xff;
+	return key;
+}
+
+/* Its lower half, which is there at once: the byte need not have reached the cache. */
+static __always_inline u32 seat__low(struct task_struct *task)
+{
+	volatile u64 key = (u64)task;
+
+	((volatile u8 *)&key)[7] = 0xff;
+	return *(volatile u32 *)&key;
+}
+
+/*
+ * Seat number @i from the home of @key on. Tasks are bigger than pages, and near others that were
+ * made at the same time: so are their homes.
+ */
+static __always_inline struct seat *seat__at(u32 key, u32 i)
+{
+	i = ((key >> 12) + i) & ((1 << SEAT_BITS) - 1);
+	return bpf_map_lookup_elem(&seats, &i);
+}
+
+/* Seat number @i from the home of @key on becomes @to's if it is @from's; true: it was. */
+VERIFIED_ONCE int seat__pass(u64 key, u32 i, u64 from, u64 to)
+{
+	struct seat *seat = seat__at(key, i);
+
+	return seat && *(volatile u64 *)&seat->task == from &&
+	       (from == to || compat__claim64(&seat->task, from, to));
+}
+
+/* How far from its home @key sits, or comes to sit if it is 0 that is looked for there. */
+VERIFIED_ONCE int seat__near(u64 key, u64 from)
+{
+	u32 i;
+
+	for (i = 0; i < SEAT_NEAR; i++) {
+		if (seat__pass(key, i, from, key))
+			break;
+	}
+	return i;
+}
+
+/* The number of @key, 0: it has none. */
+VERIFIED_ONCE int seat__of(u64 key)
+{
+	struct seat *home = seat__at(key, 0), *seat;
+	u32 i;
+
+	if (!home || (likely(!home->strays) && *(volatile u64 *)&home->task != key))
+		return 0;
+	i = seat__near(key, key);
+	seat = seat__at(key, i);
+	return seat && i < SEAT_NEAR ? *(volatile u32 *)&seat->number : 0;
+}
+
+/* The same of @task, quickly if it sits at home. */
+static __always_inline u32 seat__find(struct task_struct *task)
+{
+	struct seat *home = seat__at(seat__low(task), 0);
+
+	if (likely(home && *(volatile u64 *)&home->task == (u64)task))
+		return *(volatile u32 *)&home->number;
+	return seat__of(seat__key(task));
+}
+
+/* A number that nobody has; 0: array @map has no element number - 1 for one more. */
+static __always_inline u32 seat__number(void *map)
+{
+	u32 number = 0, *given;
+
+	if (likely(!bpf_map_pop_elem(&seat_free, &number)))
+		return number;
+	number = 0;
+	given = bpf_map_lookup_elem(&seat_numbers, &number);
+	if (!given)
+		return 0;
+	number = *(volatile u32 *)given;
+	if (!bpf_map_lookup_elem(map, &number))
+		return 0;
+	return __sync_fetch_and_add(given, 1) + 1;
+}
+
+/* @key sits down with @number; false: there is no seat near its home. */
+VERIFIED_ONCE int seat__sit(u64 key, u32 number)
+{
+	u32 i = seat__near(key, 0);
+	struct seat *home = seat__at(key, 0), *seat = seat__at(key, i);
+
+	if (i >= SEAT_NEAR || !seat || !home) {
+		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+		return false;
+	}
+	*(volatile u32 *)&seat->number = number;
+	if (i)
+		home->strays = 1;
+	return true;
+}
+
+/* @key leaves its seat; its number may be another's at once. */
+VERIFIED_ONCE int seat__leave(u64 key)
+{
+	u32 i = seat__near(key, key), number;
+	struct seat *seat = seat__at(key, i);
+
+	if (i >= SEAT_NEAR || !seat)
+		return 0;
+	number = seat->number;
+	*(volatile u32 *)&seat->number = 0;
+	compat__wmb();
+	*(volatile u64 *)&seat->task = 0;
+	if (number)
+		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+	return 0;
+}
+
+#endif
