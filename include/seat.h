@@ -6,8 +6,11 @@
 /* Seats are 1 << SEAT_BITS, twice the threads: 2 MB. */
 #define SEAT_BITS 17
 
-/* How many seats from its home on a thread may sit in; one that finds none free is counted. */
-#define SEAT_NEAR 16
+/*
+ * How many seats a thread may sit in. With as many threads as there can be, one of 2^16 finds none
+ * free, which is counted; with a tenth of them none does.
+ */
+#define SEAT_TRIES 16
 
 /* Threads that have one at once; numbers begin with 1. */
 #define SEAT_NUMBERS 65536

@@ -3,7 +3,7 @@
  * Which number a thread has: that of its clock. Task storage would do, but what the kernel
  * allocates there for a new thread takes longer than all else that is done for it.
  *
- * A hash by the task's address: a thread sits at home, or, if that was taken, in one of the next
+ * A hash by the task's address: a thread sits at home, or, if that was taken, in another of its
  * seats. Numbers that are free again are handed out last in, first out: their clocks are in the
  * cache.
  */
@@ -62,16 +62,19 @@ static __always_inline u32 seat__low(struct task_struct *task)
 }
 
 /*
- * Seat number @i from the home of @key on. Tasks are bigger than pages, and near others that were
- * made at the same time: so are their homes.
+ * Seat number @i of those that @key may sit in; 0: its home. Tasks are bigger than a page of 4 kB,
+ * and those that are made together are near each other: with a seat for each page of a megabyte,
+ * they share what the processor remembers of pages. Where such a block begins is hashed.
  */
 static __always_inline struct seat *seat__at(u32 key, u32 i)
 {
-	i = ((key >> 12) + i) & ((1 << SEAT_BITS) - 1);
+	u32 hash = (key >> 20) * 0x9e3779b1U, block = (hash >> 16) + i * (hash >> 8 | 1);
+
+	i = (block << 8 | (key >> 12 & 0xff)) & ((1 << SEAT_BITS) - 1);
 	return bpf_map_lookup_elem(&seats, &i);
 }
 
-/* Seat number @i from the home of @key on becomes @to's if it is @from's; true: it was. */
+/* Seat number @i for @key becomes @to's if it is @from's; true: it was. */
 VERIFIED_ONCE int seat__pass(u64 key, u32 i, u64 from, u64 to)
 {
 	struct seat *seat = seat__at(key, i);
@@ -80,12 +83,12 @@ VERIFIED_ONCE int seat__pass(u64 key, u32 i, u64 from, u64 to)
 	       (from == to || compat__claim64(&seat->task, from, to));
 }
 
-/* How far from its home @key sits, or comes to sit if it is 0 that is looked for there. */
-VERIFIED_ONCE int seat__near(u64 key, u64 from)
+/* In which of its seats @key sits, or comes to sit if it is 0 that is looked for there. */
+VERIFIED_ONCE int seat__which(u64 key, u64 from)
 {
 	u32 i;
 
-	for (i = 0; i < SEAT_NEAR; i++) {
+	for (i = 0; i < SEAT_TRIES; i++) {
 		if (seat__pass(key, i, from, key))
 			break;
 	}
@@ -100,9 +103,9 @@ VERIFIED_ONCE int seat__of(u64 key)
 
 	if (!home || (likely(!home->strays) && *(volatile u64 *)&home->task != key))
 		return 0;
-	i = seat__near(key, key);
+	i = seat__which(key, key);
 	seat = seat__at(key, i);
-	return seat && i < SEAT_NEAR ? *(volatile u32 *)&seat->number : 0;
+	return seat && i < SEAT_TRIES ? *(volatile u32 *)&seat->number : 0;
 }
 
 /* The same of @task, quickly if it sits at home. */
@@ -132,13 +135,13 @@ static __always_inline u32 seat__number(void *map)
 	return __sync_fetch_and_add(given, 1) + 1;
 }
 
-/* @key sits down with @number; false: there is no seat near its home. */
+/* @key sits down with @number; false: none of its seats is free. */
 VERIFIED_ONCE int seat__sit(u64 key, u32 number)
 {
-	u32 i = seat__near(key, 0);
+	u32 i = seat__which(key, 0);
 	struct seat *home = seat__at(key, 0), *seat = seat__at(key, i);
 
-	if (i >= SEAT_NEAR || !seat || !home) {
+	if (i >= SEAT_TRIES || !seat || !home) {
 		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
 		return false;
 	}
@@ -151,10 +154,10 @@ VERIFIED_ONCE int seat__sit(u64 key, u32 number)
 /* @key leaves its seat; its number may be another's at once. */
 VERIFIED_ONCE int seat__leave(u64 key)
 {
-	u32 i = seat__near(key, key), number;
+	u32 i = seat__which(key, key), number;
 	struct seat *seat = seat__at(key, i);
 
-	if (i >= SEAT_NEAR || !seat)
+	if (i >= SEAT_TRIES || !seat)
 		return 0;
 	number = seat->number;
 	*(volatile u32 *)&seat->number = 0;
