@@ -7,7 +7,7 @@
 #define DWELL_LOSSES(X)                                                                            \
 	X(LOSS_MAP_FULL, "map_full", "waits without a cause: too many causes (--max-entries)")     \
 	X(LOSS_NAME_FULL, "name_full", "names of files or sockets not kept (--max-entries)")       \
-	X(LOSS_THREAD, "thread", "threads that could not be watched: no memory for their clock")   \
+	X(LOSS_THREAD, "thread", "threads that could not be watched: no room for their clock")     \
 	X(LOSS_RING_FULL, "ring_full", "threads that ended and could not be reported")             \
 	X(LOSS_LATE, "late", "threads that ended just when the report was made")                   \
 	X(LOSS_TORN, "torn", "threads that changed state too often to be read")                    \
