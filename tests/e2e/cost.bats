@@ -362,6 +362,14 @@ peak_rss() {
 	done
 }
 
+@test "memory: 3,000 processes that came and went are 3,000 rows, in 25 MB" {
+	calibrated why --json -o "$T/out" -- sh -c 'for i in $(seq 3000); do /bin/true; done' 2>"$T/err" ||
+		fail_with "exit status $?" "$T/err"
+	check "$T/out" 'sound, lossless,
+		expect([.rows[] | select(.comm == "true")] | length == 3000; "\(.rows | length) rows")'
+	peak_rss 25
+}
+
 @test "10,000 threads of one process: all accounted for, in 100 MB" {
 	local status=0
 

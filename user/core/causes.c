@@ -147,12 +147,15 @@ static enum dwell_exit causes__merge(struct session *s, struct tally *t, size_t 
 /* The row's tallies as a copy to sort; those without a kind (runq's own) are no causes. */
 static struct tally *causes__copy(struct session *s, uint64_t row, size_t *n)
 {
+	const struct tally *all = s->tallies.items + s->tallies.n, *end;
 	const struct tally *from = row ? causes__first(s, row) : s->tallies.items;
-	const struct tally *end = s->tallies.items + s->tallies.n;
-	struct tally *copy = arena__array(&s->arena, (size_t)(end - from) + 1, sizeof(*copy));
+	struct tally *copy;
 
+	for (end = from; end < all && (!row || end->key.row == row); end++)
+		;
+	copy = arena__array(&s->arena, (size_t)(end - from) + 1, sizeof(*copy));
 	*n = 0;
-	for (; copy && from < end && (!row || from->key.row == row); from++) {
+	for (; copy && from < end; from++) {
 		if (from->key.kind != CAUSE_NONE)
 			copy[(*n)++] = *from;
 	}
