@@ -513,8 +513,11 @@ static __always_inline void uring__add_states(u32 slot, u32 epoch, const struct 
 	}
 }
 
-/* From the arguments of io_uring_complete, of which there are as many as are read. */
-static __always_inline s32 uring__result(u64 *ctx)
+/*
+ * From the arguments of io_uring_complete, of which there are as many as are read. Not inline: the
+ * 512 bytes of stack that a program and what it calls have are needed to the last there.
+ */
+static __noinline s32 uring__result(u64 *ctx)
 {
 	return config.uring_cqe ? BPF_CORE_READ((struct io_uring_cqe *)ctx[2], res) : (s32)ctx[3];
 }

@@ -44,33 +44,35 @@ struct {
  * The address as a number, which is what the verifier takes a pointer for of which a byte was
  * written: the highest, as it is in every address of the kernel.
  */
-static __always_inline u64 seat__key(struct task_struct *task)
+static __always_inline u64 seat__number_of(volatile u64 *slot, struct task_struct *task)
 {
-	volatile u64 key = (u64)task;
-
-	((volatile u8 *)&key)[7] = 0xff;
-	return key;
+	*slot = (u64)task;
+	((volatile u8 *)slot)[7] = 0xff;
+	return *slot;
 }
 
-/* Its lower half, which is there at once: the byte need not have reached the cache. */
-static __always_inline u32 seat__low(struct task_struct *task)
+static __always_inline u64 seat__key(struct task_struct *task)
 {
-	volatile u64 key = (u64)task;
+	volatile u64 slot;
 
-	((volatile u8 *)&key)[7] = 0xff;
-	return *(volatile u32 *)&key;
+	return seat__number_of(&slot, task);
 }
 
 /*
- * Seat number @i of those that @key may sit in; 0: its home. Tasks are bigger than a page of 4 kB,
- * and those that are made together are near each other: with a seat for each page of a megabyte,
- * they share what the processor remembers of pages. Where such a block begins is hashed.
+ * Where seat number @i is of those that @key may sit in; 0: its home. Tasks are bigger than a page
+ * of 4 kB, and those that are made together are near each other: with a seat for each page of a
+ * megabyte, they share what the processor remembers of pages. Where such a block begins is hashed.
  */
-static __always_inline struct seat *seat__at(u32 key, u32 i)
+static __always_inline u32 seat__place(u32 key, u32 i)
 {
 	u32 hash = (key >> 20) * 0x9e3779b1U, block = (hash >> 16) + i * (hash >> 8 | 1);
 
-	i = (block << 8 | (key >> 12 & 0xff)) & ((1 << SEAT_BITS) - 1);
+	return (block << 8 | (key >> 12 & 0xff)) & ((1 << SEAT_BITS) - 1);
+}
+
+static __always_inline struct seat *seat__at(u32 key, u32 i)
+{
+	i = seat__place(key, i);
 	return bpf_map_lookup_elem(&seats, &i);
 }
 
@@ -108,14 +110,23 @@ VERIFIED_ONCE int seat__of(u64 key)
 	return seat && i < SEAT_TRIES ? *(volatile u32 *)&seat->number : 0;
 }
 
-/* The same of @task, quickly if it sits at home. */
+/*
+ * The same of @task, quickly if it sits at home. The lower half of its address is there at once,
+ * even if the byte is not in the cache yet; and one slot does for all, since who asks may have
+ * little stack left.
+ */
 static __always_inline u32 seat__find(struct task_struct *task)
 {
-	struct seat *home = seat__at(seat__low(task), 0);
+	volatile u64 slot = (u64)task;
+	volatile u32 *low = (volatile u32 *)&slot;
+	struct seat *home;
 
+	((volatile u8 *)&slot)[7] = 0xff;
+	*low = seat__place(*low, 0);
+	home = bpf_map_lookup_elem(&seats, (const void *)low);
 	if (likely(home && *(volatile u64 *)&home->task == (u64)task))
 		return *(volatile u32 *)&home->number;
-	return seat__of(seat__key(task));
+	return seat__of(seat__number_of(&slot, task));
 }
 
 /* A number that nobody has; 0: array @map has no element number - 1 for one more. */

@@ -46,7 +46,7 @@ int key(void *ctx)
 SEC("raw_tp")
 int low(void *ctx)
 {
-	return seat__low(bpf_get_current_task_btf());
+	return seat__key(bpf_get_current_task_btf());
 }
 
 /* As take(), find() and leave(), of the driver itself. */
