@@ -24,10 +24,10 @@
 #define ROWS_TEXT        10    /* the default of -n for people; machines get all */
 #define STACKS_MAX       16384 /* distinct stacks kept */
 #define TALLIES_MIN      4096
-#define TALLIES_MAX      8192  /* 2.7 kB each */
-#define REQUESTS_MAX     16384 /* block requests under way: a power of two, 64 bytes each */
-#define ROWS_MAX         65536 /* rows of the report that user space adds up */
-#define CLOCKS_MORE      12288 /* threads that may begin meanwhile, besides 4096: 0.2 to 2.5 kB each */
+#define TALLIES_MAX      8192      /* 2.7 kB each */
+#define REQUESTS_MAX     16384     /* block requests under way: a power of two, 64 bytes each */
+#define ROWS_MAX         65536     /* rows of the report that user space adds up */
+#define CLOCKS_MORE      12288     /* threads to come, besides 4096: 0.2 to 2.5 kB each */
 #define RING_BYTES       (1 << 20) /* threads that end between two looks: about 4000 */
 
 static const char *const by_choices[] = {"process", "thread", "comm", "cgroup", "cpu",
