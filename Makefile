@@ -60,8 +60,8 @@ C_FILES = $(wildcard include/*.h bpf/*.c bpf/lib/*.h vmlinux/*.h user/*.c user/*
 
 # ---- how -----------------------------------------------------------------------------------------
 
-LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf liblzma zlib 2>/dev/null) -liberty -lm
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf liblzma zlib) -liberty -lm
+LIBS := $(shell $(PKG_CONFIG) --libs libbpf libdw libelf liblzma zlib 2>/dev/null) -liberty -lm -pthread
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs libbpf libdw libelf liblzma zlib) -liberty -lm -pthread
 LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbpf libdw libelf liblzma zlib 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -217,7 +217,7 @@ $(FUZZ): $(FUZZ_SRC) | $(B)/.checked
 LOAD_OBJ := $(TOOLS:%=$(B)/user/tools/%.o) $(B)/libdwell.a
 $(B)/tests/vm/load: tests/vm/load.c $(LOAD_OBJ)
 	$(call say,TEST,$<)
-	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_object__load,--wrap=libbpf_set_print \
+	$(Q)$(CC) $(CFLAGS) $(USER_FLAGS) $(DEP) -Wl,--wrap=bpf_prog_load,--wrap=libbpf_set_print \
 		$(LDFLAGS) -o $@ $< $(LOAD_OBJ) $(LIBS) $(LDLIBS)
 
 $(B)/tests/vm/machine: tests/vm/machine.c $(B)/tests/vm/machine.btf.skel.h

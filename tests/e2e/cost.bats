@@ -63,14 +63,14 @@ ping_pong() {
 # reads and prints the kernel's types; instructions that the verifier looks at, of all programs and
 # of the largest; MB of memory. A fifth above what is needed, or more.
 START_LIMITS='
-why      150  1.8   34000  16500  22
-offcpu   150  1.6   34000  28000  35
-runq     150  1.2   13000   9000  22
-lock     150  2.0   77000  29000  45
-syscall  150  1.1   14500   5500  22
-io       150  1.4   29000   8000  45
-file     150  1.8   41000  11500  22
-query    150  2.8  228000  68000  40
+why      150  1.2   34000  16500  22
+offcpu   150  1.2   34000  28000  22
+runq     150  0.8   13000   9000  22
+lock     150  1.6   77000  29000  22
+syscall  150  0.8   14500   5500  22
+io       150  1.1   29000   8000  22
+file     150  1.4   41000  11500  22
+query    150  1.6   67000  30000  22
 '
 
 # The CPU time of bpftool in ms, in $YARDSTICK

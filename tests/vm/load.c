@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,9 @@
 #define LOG_LINES     12
 #define BPF_LOG_STATS 4 /* linux/bpf_verifier.h */
 
+#define LOG_BYTES_STATS 65536
+#define LOG_BYTES       (16U << 20)
+
 #define TOOL(id, object) extern const struct tool tool_##id;
 #include "tools.def"
 #undef TOOL
@@ -53,15 +57,16 @@ struct program {
 	char worst[96]; /* the configuration in which it was */
 };
 
-/* One object, attached in one way. libbpf's callbacks take no argument: hence the static. */
+/* One object, attached in one way. What is wrapped gets no argument of ours: hence the static. */
 static struct {
+	pthread_mutex_t mutex;
 	struct program program[PROGRAMS_MAX];
 	unsigned int programs;
 	char variant[96];
 	bool explain; /* the log of what was refused is wanted, not the numbers */
 	char refused[64];
 	char *log;
-} run;
+} run = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* What is varied. */
 struct variant {
@@ -78,7 +83,7 @@ static bool few; /* configurations: $DWELL_TEST_FEW */
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-/* ---- what libbpf says ---------------------------------------------------------------------- */
+/* ---- what the verifier says ---------------------------------------------------------------- */
 
 static struct program *load__program(const char *name)
 {
@@ -92,15 +97,13 @@ static struct program *load__program(const char *name)
 	return &run.program[run.programs++];
 }
 
-static void load__count(const char *text)
+static void load__count(const char *name, const char *log)
 {
-	const char *processed = strstr(text, "processed ");
+	const char *processed = strstr(log, "processed ");
 	struct program *program;
 	unsigned int insns;
-	char name[64];
 
-	if (sscanf(text, "prog '%63[^']'", name) != 1 || !processed ||
-	    sscanf(processed, "processed %u insns", &insns) != 1)
+	if (!processed || sscanf(processed, "processed %u insns", &insns) != 1)
 		return;
 	program = load__program(name);
 	if (!program)
@@ -112,31 +115,58 @@ static void load__count(const char *text)
 	}
 }
 
+/* Takes @log of a program that the kernel took, or did not. */
+static void load__judged(const char *name, char *log, bool refused)
+{
+	pthread_mutex_lock(&run.mutex);
+	if (refused && !run.refused[0])
+		snprintf(run.refused, sizeof(run.refused), "%s", name);
+	if (!run.explain) {
+		load__count(name, log);
+	} else if (refused && !run.log) {
+		run.log = log;
+		log = NULL;
+	}
+	pthread_mutex_unlock(&run.mutex);
+	free(log);
+}
+
+int __real_bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license,
+			 const struct bpf_insn *insns, size_t n,
+			 const struct bpf_prog_load_opts *opts);
+int __wrap_bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license,
+			 const struct bpf_insn *insns, size_t n,
+			 const struct bpf_prog_load_opts *opts);
+
+/* Called from several threads at once. */
+int __wrap_bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license,
+			 const struct bpf_insn *insns, size_t n,
+			 const struct bpf_prog_load_opts *opts)
+{
+	struct bpf_prog_load_opts with_log = *opts;
+	int fd, err;
+
+	with_log.log_level = run.explain ? 1 : BPF_LOG_STATS;
+	with_log.log_size = run.explain ? LOG_BYTES : LOG_BYTES_STATS;
+	with_log.log_buf = calloc(1, with_log.log_size);
+	if (!with_log.log_buf)
+		return -ENOMEM;
+	fd = __real_bpf_prog_load(type, name, license, insns, n, &with_log);
+	err = errno;
+	load__judged(name, with_log.log_buf, fd < 0);
+	errno = err;
+	return fd;
+}
+
 static int load__print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char *text;
-
-	(void)level;
-	if (vasprintf(&text, fmt, ap) < 0)
-		return 0;
-	if (strstr(text, "BPF program load failed"))
-		sscanf(text, "libbpf: prog '%63[^']'", run.refused);
-	if (!strncmp(text, "libbpf: prog '", 14) && strstr(text, "BEGIN PROG LOAD LOG")) {
-		if (run.explain) {
-			free(run.log);
-			run.log = text;
-			return 0;
-		}
-		load__count(text + strlen("libbpf: "));
-	} else if (run.explain && level == LIBBPF_WARN && !run.log) {
-		printf("# %s", text);
+	if (run.explain && level == LIBBPF_WARN) {
+		printf("# ");
+		vprintf(fmt, ap);
 	}
-	free(text);
 	return 0;
 }
 
-int __real_bpf_object__load(struct bpf_object *obj);
-int __wrap_bpf_object__load(struct bpf_object *obj);
 libbpf_print_fn_t __wrap_libbpf_set_print(libbpf_print_fn_t fn);
 libbpf_print_fn_t __real_libbpf_set_print(libbpf_print_fn_t fn);
 
@@ -144,15 +174,6 @@ libbpf_print_fn_t __wrap_libbpf_set_print(libbpf_print_fn_t fn)
 {
 	(void)fn;
 	return __real_libbpf_set_print(load__print);
-}
-
-int __wrap_bpf_object__load(struct bpf_object *obj)
-{
-	struct bpf_program *prog;
-
-	bpf_object__for_each_program (prog, obj)
-		bpf_program__set_log_level(prog, run.explain ? 0 : BPF_LOG_STATS);
-	return __real_bpf_object__load(obj);
 }
 
 /* ---- configurations ------------------------------------------------------------------------ */
@@ -330,6 +351,7 @@ static void load__all(const struct tool *tool, enum object_attach how, unsigned 
 	unsigned int refused = 0, i;
 
 	memset(&run, 0, sizeof(run));
+	pthread_mutex_init(&run.mutex, NULL);
 	for (i = 0; i < max && load__variant(tool, i, &variant); i++) {
 		if (load__once(tool, how, &variant) && !refused++)
 			load__refusal(tool, how, &variant);

@@ -13,6 +13,7 @@
 
 #include "base/xz.h"
 #include "core/ktypes.h"
+#include "core/loader.h"
 #include "core/object.h"
 #include "core/peek.h"
 
@@ -224,15 +225,17 @@ static enum dwell_exit object__open(struct object *o, const struct tool_object *
 	return EXIT_OK;
 }
 
-/* 0 or -errno. */
-static int object__try(struct object *o)
+/* Loads @obj, which was opened with @types. 0 or -errno; then it is closed. */
+static int object__into_kernel(const struct object *o, struct bpf_object *obj,
+			       const struct btf *types)
 {
-	int err = bpf_object__load(o->obj);
+	/* In types from elsewhere, tracepoints do not have the numbers that the kernel knows. */
+	struct btf *own = o->btf ? ktypes__read(NULL) : NULL;
+	int err = loader__load(o->loader, obj, o->btf ? own : types);
 
-	if (err) {
-		bpf_object__close(o->obj);
-		o->obj = NULL;
-	}
+	btf__free(own);
+	if (err)
+		bpf_object__close(obj);
 	return err;
 }
 
@@ -306,6 +309,9 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 
 	libbpf_set_print(object__print);
 	o->btf = btf;
+	o->loader = loader__new();
+	if (!o->loader)
+		return err__fail("programs cannot be loaded: %s", strerror(errno));
 	for (int raw = how == ATTACH_RAW_TP; raw <= (how != ATTACH_TP_BTF); raw++) {
 		struct btf *kernel = ktypes__read(btf);
 
@@ -314,13 +320,13 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 		object__probe(o, kernel, config);
 		o->raw = raw;
 		status = object__open(o, from, kernel, config, sizes, targets->n);
-		/* Not kept: libbpf has its own for tp_btf, and memory is not for both. */
+		err = status ? 0 : object__into_kernel(o, o->obj, kernel);
 		btf__free(kernel);
 		if (status)
 			return status;
-		err = object__try(o);
 		if (!err)
 			break;
+		o->obj = NULL;
 		log__debug("%s: the %s programs were refused: %s", from->name,
 			   raw ? "raw_tp" : "tp_btf", strerror(-err));
 		if (err == -EPERM)
@@ -328,7 +334,7 @@ enum dwell_exit object__load(struct object *o, const struct tool_object *from,
 	}
 	if (err)
 		return object__refused(from->name, err);
-	/* libbpf's copy of the kernel's types, 11 MB, is free again: it would stay in the heap. */
+	/* The copy of the kernel's types, 11 MB, is free again: it would stay in the heap. */
 	malloc_trim(0);
 	status = object__open_shared(o, config);
 	return status ?: object__fill(o, config, targets);
@@ -356,10 +362,33 @@ static int object__reuse(const struct object *o, struct bpf_object *part)
 	return err;
 }
 
+/* NULL with errno. */
+static struct bpf_object *object__open_part(struct object *o, const struct tool_object *from,
+					    const struct btf *kernel)
+{
+	struct bpf_object *obj = object__open_packed(o, from, kernel);
+	struct bpf_program *prog;
+	int err;
+
+	if (!obj)
+		return NULL;
+	if (from->prepare)
+		from->prepare(obj);
+	bpf_object__for_each_program (prog, obj) {
+		if (o->has[FEATURE_UPROBE_MULTI])
+			bpf_program__set_expected_attach_type(prog, OBJECT_UPROBE_MULTI);
+	}
+	err = object__reuse(o, obj);
+	if (!err)
+		return obj;
+	bpf_object__close(obj);
+	errno = -err;
+	return NULL;
+}
+
 int object__load_part(struct object *o, const struct tool_object *from, unsigned int part)
 {
 	const struct tool_object *object = from->parts[part];
-	struct bpf_program *prog;
 	struct bpf_object *obj;
 	struct btf *kernel;
 	int err;
@@ -368,23 +397,10 @@ int object__load_part(struct object *o, const struct tool_object *from, unsigned
 	if (o->part[part])
 		return 0;
 	kernel = ktypes__read(o->btf);
-	obj = kernel ? object__open_packed(o, object, kernel) : NULL;
-	err = obj ? 0 : -errno;
+	obj = kernel ? object__open_part(o, object, kernel) : NULL;
+	err = obj ? object__into_kernel(o, obj, kernel) : -errno;
 	btf__free(kernel);
-	if (err)
-		return err;
-	if (object->prepare)
-		object->prepare(obj);
-	bpf_object__for_each_program (prog, obj) {
-		if (o->has[FEATURE_UPROBE_MULTI])
-			bpf_program__set_expected_attach_type(prog, OBJECT_UPROBE_MULTI);
-	}
-	err = object__reuse(o, obj);
 	if (!err)
-		err = bpf_object__load(obj);
-	if (err)
-		bpf_object__close(obj);
-	else
 		o->part[part] = obj;
 	return err;
 }
@@ -522,6 +538,7 @@ void object__free(struct object *o)
 	for (int i = 0; i < OBJECT_PARTS; i++)
 		bpf_object__close(o->part[i]);
 	bpf_object__close(o->obj);
+	loader__free(o->loader);
 	if (o->types_fd > 0)
 		close(o->types_fd);
 	memset(o, 0, sizeof(*o));

@@ -40,6 +40,7 @@ struct object_sizes {
 #define OBJECT_UPROBE_MULTI 48
 
 struct object {
+	struct loader *loader;
 	struct bpf_object *obj;
 	struct bpf_object *part[OBJECT_PARTS]; /* by tool_object.parts; NULL: not loaded */
 	const char *btf;                       /* a file with the kernel's types, or NULL */

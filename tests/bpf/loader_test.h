@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+#ifndef LOADER_TEST_H
+#define LOADER_TEST_H
+
+struct loader_answer {
+	unsigned int tgid; /* whom to watch */
+	unsigned int switches;
+	unsigned int threads;
+};
+
+#endif
