@@ -96,6 +96,7 @@ struct config {
 	__u64 io_end;     /* …before this one; 0: wherever */
 	__u32 io_dev;     /* as in struct request_rec; 0: all */
 	__u32 io_mask;    /* entries of the map `requests` less 1; a power of two less 1 */
+	__u32 ring_mask;  /* `ring` is looked at once in 1 more records of a CPU; as io_mask */
 	__u32 peek_type;  /* BTF id of struct timespec64, for PEEK_CALL; 0: that is not called */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };

@@ -13,8 +13,9 @@
 struct cpu_stat {
 	__u64 events[NR_PROGS]; /* times that each program ran */
 	__u64 loss[NR_LOSSES];
-	__u64 ending; /* threads with a clock that began to exit… */
-	__u64 ended;  /* …and those of them that left their CPU for good */
+	__u64 ending;  /* threads with a clock that began to exit… */
+	__u64 ended;   /* …and those of them that left their CPU for good */
+	__u64 emitted; /* threads' accounts that were put into the ring */
 	/* User stacks that were walked by tables, that were not since they had not changed… */
 	__u64 walked;
 	__u64 recalled;

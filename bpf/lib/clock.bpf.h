@@ -159,16 +159,25 @@ static __always_inline struct clock *clock__get(struct task_struct *task)
 	return clock__at(seat__find(task));
 }
 
+/* Certainly without a clock: quicker to tell than what clock it has. */
+static __always_inline bool clock__is_unknown(struct task_struct *task)
+{
+	return seat__is_unknown(seat__key(task));
+}
+
 static __always_inline struct clock *clock__new(struct task_struct *task)
 {
 	u32 number = seat__number(&clocks);
 	struct clock *clk = clock__at(number);
+	u64 key = seat__key(task);
 
 	if (!clk)
 		return NULL;
 	clock__reset(clk);
+	if (likely(seat__sit(key, number)))
+		return clk;
 	/* Of two that seat the same thread, both use the clock that is found. */
-	return seat__sit(seat__key(task), number) ? clock__get(task) : NULL;
+	return seat__sit_somewhere(key, number) ? clock__get(task) : NULL;
 }
 
 static __always_inline void clock__free(struct task_struct *task)
@@ -191,6 +200,11 @@ static __always_inline struct clock *clock__get(struct task_struct *task)
 	u64 key = (u64)task;
 
 	return bpf_map_lookup_elem(&clocks, &key);
+}
+
+static __always_inline bool clock__is_unknown(struct task_struct *task)
+{
+	return false;
 }
 
 static __always_inline struct clock *clock__new(struct task_struct *task)
@@ -218,7 +232,7 @@ static __always_inline bool clock__is_stale(const struct clock *clk, struct task
 /* @task's clock, never turned if it had none; NULL, and counted: there is none left. */
 static __always_inline struct clock *clock__create(struct task_struct *task)
 {
-	struct clock *clk = clock__get(task);
+	struct clock *clk = likely(clock__is_unknown(task)) ? NULL : clock__get(task);
 
 	if (!clk)
 		clk = clock__new(task);

@@ -318,19 +318,23 @@ __noinline int culprit__look(void)
 static __always_inline void culprit__charge(struct clock *clk, struct culprit_log *log,
 					    const struct segment *seg, u64 now)
 {
-	u64 few = log->run[(log->last - (CULPRIT_FEW - 1)) & (CULPRIT_RUNS - 1)].since;
 	struct culprit_debt *debt = &clk->debt;
 	u64 *waited = &debt->waited[seg->state == STATE_PREEMPT];
 	struct culprit_wait *w = &log->wait;
+	bool whole = false;
 
 	if (unlikely(debt->epoch != seg->epoch))
 		*debt = (struct culprit_debt){.epoch = seg->epoch};
-	w->whole = seg->total >= CULPRIT_PERIOD && few <= now - seg->total;
-	if (likely(!w->whole)) {
+	if (unlikely(seg->total >= CULPRIT_PERIOD))
+		whole = log->run[(log->last - (CULPRIT_FEW - 1)) & (CULPRIT_RUNS - 1)].since <=
+			now - seg->total;
+	if (likely(!whole)) {
 		*waited += seg->inside;
-		if (likely(*waited < culprit__period(log)) || !seg->inside)
+		if (likely(*waited < CULPRIT_PERIOD || *waited < culprit__period(log)) ||
+		    !seg->inside)
 			return;
 	}
+	w->whole = whole;
 	w->row = tally__cpu_row(clk->row);
 	w->begin = now - seg->total;
 	w->cut = now - seg->inside;

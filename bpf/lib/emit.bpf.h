@@ -106,6 +106,22 @@ static __always_inline bool emit__claim(struct clock *clk, u32 epoch)
 	return last < epoch && compat__claim(&clk->emitted, last, epoch);
 }
 
+/*
+ * User space empties the ring at its own pace, unless it fills up; whether it does is looked at
+ * once in so many records, since what says so is memory of its own.
+ */
+static __always_inline void emit__submit(struct thread_rec *rec)
+{
+	struct cpu_stat *stat = cpu_stat__get();
+	u64 wake = BPF_RB_NO_WAKEUP;
+
+	if ((!stat || !(++stat->emitted & config.ring_mask)) &&
+	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 >
+		    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE))
+		wake = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(rec, wake);
+}
+
 static __always_inline void emit__ended(struct clock *clk, struct task_struct *task, u32 epoch,
 					u32 flags)
 {
@@ -118,11 +134,7 @@ static __always_inline void emit__ended(struct clock *clk, struct task_struct *t
 	emit__identity(rec, clk, task);
 	emit__account(rec, clk, epoch, 0);
 	rec->flags |= flags;
-	/* User space empties the ring at its own pace, unless it fills up. */
-	bpf_ringbuf_submit(rec, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 >
-						bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE)
-					? BPF_RB_FORCE_WAKEUP
-					: BPF_RB_NO_WAKEUP);
+	emit__submit(rec);
 }
 
 /* The epoch before has just ended, and the iterator may not have come to this thread. */

@@ -97,13 +97,21 @@ VERIFIED_ONCE int seat__which(u64 key, u64 from)
 	return i;
 }
 
+/* Is it certain that @key has no number? */
+static __always_inline bool seat__is_unknown(u64 key)
+{
+	struct seat *home = seat__at(key, 0);
+
+	return home && !home->strays && *(volatile u64 *)&home->task != key;
+}
+
 /* The number of @key, 0: it has none. */
 VERIFIED_ONCE int seat__of(u64 key)
 {
-	struct seat *home = seat__at(key, 0), *seat;
+	struct seat *seat;
 	u32 i;
 
-	if (!home || (likely(!home->strays) && *(volatile u64 *)&home->task != key))
+	if (seat__is_unknown(key))
 		return 0;
 	i = seat__which(key, key);
 	seat = seat__at(key, i);
@@ -146,8 +154,8 @@ static __always_inline u32 seat__number(void *map)
 	return __sync_fetch_and_add(given, 1) + 1;
 }
 
-/* @key sits down with @number; false: none of its seats is free. */
-VERIFIED_ONCE int seat__sit(u64 key, u32 number)
+/* @key sits down with @number where it can; false: nowhere. */
+VERIFIED_ONCE int seat__sit_somewhere(u64 key, u32 number)
 {
 	u32 i = seat__which(key, 0);
 	struct seat *home = seat__at(key, 0), *seat = seat__at(key, i);
@@ -162,21 +170,48 @@ VERIFIED_ONCE int seat__sit(u64 key, u32 number)
 	return true;
 }
 
-/* @key leaves its seat; its number may be another's at once. */
-VERIFIED_ONCE int seat__leave(u64 key)
+/* @key sits down at home with @number; false: that is taken. */
+static __always_inline bool seat__sit(u64 key, u32 number)
 {
-	u32 i = seat__which(key, key), number;
-	struct seat *seat = seat__at(key, i);
+	struct seat *home = seat__at(key, 0);
 
-	if (i >= SEAT_TRIES || !seat)
-		return 0;
-	number = seat->number;
+	if (unlikely(!home || !compat__claim64(&home->task, 0, key)))
+		return false;
+	*(volatile u32 *)&home->number = number;
+	return true;
+}
+
+/* Nobody sits there any more; the number may be another's at once. */
+static __always_inline void seat__vacate(struct seat *seat)
+{
+	u32 number = seat->number;
+
 	*(volatile u32 *)&seat->number = 0;
 	compat__wmb();
 	*(volatile u64 *)&seat->task = 0;
 	if (number)
 		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+}
+
+VERIFIED_ONCE int seat__leave_somewhere(u64 key)
+{
+	u32 i = seat__which(key, key);
+	struct seat *seat = seat__at(key, i);
+
+	if (seat && i < SEAT_TRIES)
+		seat__vacate(seat);
 	return 0;
+}
+
+/* @key leaves its seat. */
+static __always_inline void seat__leave(u64 key)
+{
+	struct seat *home = seat__at(key, 0);
+
+	if (likely(home && *(volatile u64 *)&home->task == key))
+		seat__vacate(home);
+	else
+		seat__leave_somewhere(key);
 }
 
 #endif

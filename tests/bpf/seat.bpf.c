@@ -14,13 +14,18 @@ struct {
 	__type(value, u64);
 } places SEC(".maps");
 
+static __always_inline u32 sits(u64 key)
+{
+	u32 number = seat__number(&places);
+
+	return number && (seat__sit(key, number) || seat__sit_somewhere(key, number)) ? number : 0;
+}
+
 /* args: key; its number, or 0 */
 SEC("raw_tp")
 int take(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 number = seat__number(&places);
-
-	return number && seat__sit(ctx->args[0], number) ? number : 0;
+	return sits(ctx->args[0]);
 }
 
 SEC("raw_tp")
@@ -32,7 +37,8 @@ int find(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp")
 int leave(struct bpf_raw_tracepoint_args *ctx)
 {
-	return seat__leave(ctx->args[0]);
+	seat__leave(ctx->args[0]);
+	return 0;
 }
 
 /* Is the driver's key the address of its task? */
@@ -53,9 +59,7 @@ int low(void *ctx)
 SEC("raw_tp")
 int take_self(void *ctx)
 {
-	u32 number = seat__number(&places);
-
-	return number && seat__sit(seat__key(bpf_get_current_task_btf()), number) ? number : 0;
+	return sits(seat__key(bpf_get_current_task_btf()));
 }
 
 SEC("raw_tp")
@@ -67,7 +71,8 @@ int find_self(void *ctx)
 SEC("raw_tp")
 int leave_self(void *ctx)
 {
-	return seat__leave(seat__key(bpf_get_current_task_btf()));
+	seat__leave(seat__key(bpf_get_current_task_btf()));
+	return 0;
 }
 #endif
 

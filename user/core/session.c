@@ -222,6 +222,18 @@ static uint32_t session__clocks_wanted(uint32_t threads)
 	return threads < SEAT_NUMBERS ? threads : SEAT_NUMBERS;
 }
 
+/* All CPUs together fill no more than a quarter of the ring until one of them looks at it. */
+static uint32_t session__ring_mask(uint32_t ring_bytes)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t records = ring_bytes / sizeof(struct thread_rec) / 4;
+	uint32_t n = 1;
+
+	while (cpus > 0 && 2ULL * n * (uint32_t)cpus <= records)
+		n *= 2;
+	return n - 1;
+}
+
 static void session__configure(struct session *s, struct object_sizes *sizes)
 {
 	struct config *config = &s->config;
@@ -252,6 +264,7 @@ static void session__configure(struct session *s, struct object_sizes *sizes)
 	sizes->threads = proc__threads() * 2 + 4096;
 	sizes->clocks = session__clocks_wanted(sizes->threads);
 	sizes->ring_bytes = RING_BYTES < page ? page : RING_BYTES;
+	config->ring_mask = session__ring_mask(sizes->ring_bytes);
 	for (int i = 0; i < 2; i++)
 		s->accounts[i].max = s->run.max_entries ?: ROWS_MAX;
 	s->early.max = sizes->tallies;
