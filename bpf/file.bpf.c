@@ -342,7 +342,7 @@ static __always_inline u32 uring__op(struct io_kiocb *req)
 static __always_inline void uring__describe(struct uring_rec *rec, struct uring_thread *u,
 					    struct io_kiocb *req)
 {
-	u32 ring = BPF_CORE_READ(req, ctx, flags), flags = BPF_CORE_READ(req, flags);
+	u32 ring = FOLLOW(FOLLOW(req, ctx), flags), flags = FOLLOW(req, flags);
 
 	if (ring & IORING_SETUP_SQPOLL)
 		rec->flags |= URING_ELSEWHERE;
@@ -470,8 +470,8 @@ int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
 	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
 
 	if (clk)
-		uring__wait(clk, &clk->call.file.uring, (u64)ring, BPF_CORE_READ(ring, flags),
-			    events, bpf_ktime_get_ns());
+		uring__wait(clk, &clk->call.file.uring, (u64)ring, FOLLOW(ring, flags), events,
+			    bpf_ktime_get_ns());
 	return 0;
 }
 

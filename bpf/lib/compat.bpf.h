@@ -207,11 +207,6 @@ static __always_inline void compat__comm_key(struct task_struct *task, u64 comm[
 	comm[0] = first;
 }
 
-static __always_inline u64 compat__cgroup_id(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-}
-
 /* The id of @task's cgroup's ancestor at @level (itself included); 0 if it is not that deep. */
 static __always_inline u64 compat__cgroup_ancestor(struct task_struct *task, u32 level)
 {

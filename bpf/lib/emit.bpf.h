@@ -4,12 +4,21 @@
 #define DWELL_EMIT_BPF_H
 
 #include "lib/clock.bpf.h"
+#include "lib/peek.bpf.h"
 #include "thread.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } ring SEC(".maps");
+
+/* The id of @task's cgroup (v2). */
+static __always_inline u64 emit__cgroup(struct task_struct *task)
+{
+	struct cgroup *cgroup = FOLLOW(FOLLOW(task, cgroups), dfl_cgrp);
+
+	return FOLLOW(FOLLOW(cgroup, kn), id);
+}
 
 /* What the row of @task is: see enum group_by. */
 static __always_inline u64 emit__row(struct task_struct *task)
@@ -20,7 +29,7 @@ static __always_inline u64 emit__row(struct task_struct *task)
 	if (config.by >= BY_ALL)
 		return 1;
 	if (config.by == BY_CGROUP)
-		return compat__cgroup_id(task);
+		return emit__cgroup(task);
 	if (config.by == BY_COMM) {
 		compat__comm_key(task, comm);
 		return comm[0] * 0x9e3779b97f4a7c15ULL ^ comm[1];
@@ -34,11 +43,11 @@ static __always_inline void emit__identity(struct thread_rec *rec, struct clock 
 {
 	rec->row = clk->row;
 	rec->start_ns = FIELD(task, start_boottime);
-	rec->cgroup = compat__cgroup_id(task);
+	rec->cgroup = emit__cgroup(task);
 	rec->tid = FIELD(task, pid);
 	rec->tgid = FIELD(task, tgid);
 	rec->pad = 0;
-	bpf_core_read(&rec->comm, sizeof(rec->comm), &task->comm);
+	compat__comm(task, (u64 *)rec->comm);
 }
 
 static __always_inline void emit__times(struct thread_rec *rec, const u64 *times, bool known)

@@ -12,11 +12,12 @@
 /* enum klock_class of @lock, which @task (the current one) wants. */
 static __always_inline u32 klock__class(struct task_struct *task, u64 lock, u32 flags)
 {
-	struct sighand_struct *sighand = BPF_CORE_READ(task, sighand);
+	struct sighand_struct *sighand = FOLLOW(task, sighand);
 	struct mm_struct *mm;
 	struct syscall_regs regs;
 	struct file *file;
-	u64 inode, pipe;
+	struct inode *inode;
+	u64 pipe;
 
 	if (FIELD(task, flags) & PF_KTHREAD)
 		return KLOCK_UNKNOWN;
@@ -25,7 +26,7 @@ static __always_inline u32 klock__class(struct task_struct *task, u64 lock, u32 
 	/* The others are no spinlocks. */
 	if ((flags & LCB_F_SPIN) && !(flags & LCB_F_MUTEX))
 		return KLOCK_UNKNOWN;
-	mm = BPF_CORE_READ(task, mm);
+	mm = FOLLOW(task, mm);
 	if (mm && lock == (u64)mm + bpf_core_field_offset(struct mm_struct, mmap_lock))
 		return KLOCK_MMAP;
 	compat__syscall(task, &regs);
@@ -35,10 +36,10 @@ static __always_inline u32 klock__class(struct task_struct *task, u64 lock, u32 
 	file = path__file(task, regs.arg[0], true);
 	if (!file)
 		return KLOCK_UNKNOWN;
-	inode = (u64)BPF_CORE_READ(file, f_inode);
-	if (lock == inode + bpf_core_field_offset(struct inode, i_rwsem))
+	inode = FOLLOW(file, f_inode);
+	if (lock == (u64)inode + bpf_core_field_offset(struct inode, i_rwsem))
 		return KLOCK_INODE;
-	pipe = (u64)BPF_CORE_READ(file, f_inode, i_pipe);
+	pipe = (u64)FOLLOW(inode, i_pipe);
 	if (pipe && lock == pipe + bpf_core_field_offset(struct pipe_inode_info, mutex))
 		return KLOCK_PIPE;
 	return KLOCK_UNKNOWN;
@@ -54,9 +55,9 @@ static __always_inline struct task_struct *klock__owner(u64 lock, u32 flags)
 	if (flags & (LCB_F_SPIN | LCB_F_RT | LCB_F_PERCPU))
 		return NULL;
 	if (flags & LCB_F_MUTEX) {
-		owner = BPF_CORE_READ((struct mutex *)lock, owner.counter);
+		owner = FOLLOW((struct mutex *)lock, owner.counter);
 	} else if (flags & (LCB_F_READ | LCB_F_WRITE)) {
-		owner = BPF_CORE_READ((struct rw_semaphore *)lock, owner.counter);
+		owner = FOLLOW((struct rw_semaphore *)lock, owner.counter);
 		if (owner & RWSEM_READER_OWNED)
 			return NULL;
 	}

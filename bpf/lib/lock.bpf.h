@@ -384,7 +384,7 @@ static __always_inline u32 lock__owner(struct clock *clk)
 
 	if (clk->state == STATE_KLOCK) {
 		owner = klock__owner(clk->memo.id, clk->klock_flags);
-		return owner ? BPF_CORE_READ(owner, pid) : 0;
+		return owner ? FOLLOW(owner, pid) : 0;
 	}
 	word = lock__owner_word(&clk->memo);
 	if (!word)

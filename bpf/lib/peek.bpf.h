@@ -72,4 +72,12 @@ static __always_inline u64 peek__member(const void *p, u32 offset, u32 size)
 						  bpf_core_field_size(p__->member));               \
 	})
 
+/* The same on any kernel: by the helper where there are no such loads. */
+#define FOLLOW(p, member)                                                                          \
+	({                                                                                         \
+		__auto_type f__ = (p);                                                             \
+                                                                                                   \
+		peek__loads() ? PEEK(f__, member) : BPF_CORE_READ(f__, member);                    \
+	})
+
 #endif

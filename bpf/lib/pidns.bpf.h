@@ -3,13 +3,13 @@
 #ifndef DWELL_PIDNS_BPF_H
 #define DWELL_PIDNS_BPF_H
 
-#include "lib/compat.bpf.h"
+#include "lib/peek.bpf.h"
 
 /* @task's number in its own namespace, and this; how deep that lies: 0 is the machine's. */
 static __always_inline u32 pidns__read(struct task_struct *task, struct upid *inner)
 {
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	u32 level = BPF_CORE_READ(pid, level);
+	struct pid *pid = FOLLOW(task, thread_pid);
+	u32 level = FOLLOW(pid, level);
 
 	__builtin_memset(inner, 0, sizeof(*inner));
 	bpf_probe_read_kernel(inner, sizeof(*inner),

@@ -32,6 +32,14 @@ struct {
 	__type(value, u32);
 } seat_free SEC(".maps");
 
+/* The last one that a CPU took back, or 0: its next thread's, without a lock that all ask for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} seat_spares SEC(".maps");
+
 /* How many numbers were handed out, whether or not they are free again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -140,9 +148,11 @@ static __always_inline u32 seat__find(struct task_struct *task)
 /* A number that nobody has; 0: array @map has no element number - 1 for one more. */
 static __always_inline u32 seat__number(void *map)
 {
-	u32 number = 0, *given;
+	u32 number = 0, *given, *spare = bpf_map_lookup_elem(&seat_spares, &number);
 
-	if (likely(!bpf_map_pop_elem(&seat_free, &number)))
+	if (likely(spare && *spare))
+		number = __sync_lock_test_and_set(spare, 0);
+	if (likely(number) || !bpf_map_pop_elem(&seat_free, &number))
 		return number;
 	number = 0;
 	given = bpf_map_lookup_elem(&seat_numbers, &number);
@@ -154,6 +164,17 @@ static __always_inline u32 seat__number(void *map)
 	return __sync_fetch_and_add(given, 1) + 1;
 }
 
+/* Whose @number it was is gone. What interrupts this may do the same. */
+static __always_inline void seat__give_back(u32 number)
+{
+	u32 zero = 0, *spare = bpf_map_lookup_elem(&seat_spares, &zero);
+
+	if (likely(spare))
+		number = __sync_lock_test_and_set(spare, number);
+	if (unlikely(number))
+		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+}
+
 /* @key sits down with @number where it can; false: nowhere. */
 VERIFIED_ONCE int seat__sit_somewhere(u64 key, u32 number)
 {
@@ -161,7 +182,7 @@ VERIFIED_ONCE int seat__sit_somewhere(u64 key, u32 number)
 	struct seat *home = seat__at(key, 0), *seat = seat__at(key, i);
 
 	if (i >= SEAT_TRIES || !seat || !home) {
-		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+		seat__give_back(number);
 		return false;
 	}
 	*(volatile u32 *)&seat->number = number;
@@ -190,7 +211,7 @@ static __always_inline void seat__vacate(struct seat *seat)
 	compat__wmb();
 	*(volatile u64 *)&seat->task = 0;
 	if (number)
-		bpf_map_push_elem(&seat_free, &number, BPF_ANY);
+		seat__give_back(number);
 }
 
 VERIFIED_ONCE int seat__leave_somewhere(u64 key)

@@ -252,7 +252,7 @@ static __always_inline u32 stack__by_tables(struct walk *w)
 
 static __always_inline u32 stack__walk(void *ctx, struct walk *w, struct task_struct *task)
 {
-	u64 mm = (u64)BPF_CORE_READ(task, mm);
+	u64 mm = (u64)FOLLOW(task, mm);
 
 	/* Kernel threads and exiting threads have no user stack. */
 	if (!mm)
@@ -317,10 +317,10 @@ static __always_inline void stack__forked(struct task_struct *parent, struct tas
 	if (!config.user_stacks || from == to)
 		return;
 	known = bpf_map_lookup_elem(&unwind_spaces, &from);
-	if (!known || (known->mm && known->mm != (u64)BPF_CORE_READ(parent, mm)))
+	if (!known || (known->mm && known->mm != (u64)FOLLOW(parent, mm)))
 		return;
 	space = *known;
-	space.mm = (u64)BPF_CORE_READ(child, mm);
+	space.mm = (u64)FOLLOW(child, mm);
 	space.code = 0;
 	bpf_map_update_elem(&unwind_spaces, &to, &space, BPF_ANY);
 }
