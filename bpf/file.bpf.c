@@ -87,7 +87,7 @@ static __always_inline void sched__died(struct clock *clk, struct task_struct *t
 
 static __always_inline bool file__by_file(void)
 {
-	return config.by == BY_FILE || config.by == BY_MOUNT;
+	return CONFIG(by) == BY_FILE || CONFIG(by) == BY_MOUNT;
 }
 
 /* The tally of what @memo is of. *@fresh: its name is not known yet. */
@@ -118,7 +118,7 @@ static __always_inline u32 file__slot(struct clock *clk, struct file_memo *memo,
 
 static __always_inline void file__sum(u32 slot, u32 epoch, u32 op, s64 ret, u64 journal_ns)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	u32 index = slot + (CONFIG(banks) > 1 ? (epoch & 1) * CONFIG(slots) : 0);
 	struct file_sum *sum;
 
 	if (slot == TALLY_NONE || !epoch || epoch > window.last)
@@ -163,9 +163,9 @@ static __always_inline bool file__begin_fd(struct clock *clk, struct task_struct
 	if ((fc->call & FILE_OP_MASK) != FILE_CLOSE || !file__by_file())
 		return true;
 	/* Whether it takes long enough to be wanted is not known yet. */
-	if (!config.min_ns && file__slot(clk, memo, FILE_CLOSE, &fresh) == TALLY_NONE)
+	if (!CONFIG(min_ns) && file__slot(clk, memo, FILE_CLOSE, &fresh) == TALLY_NONE)
 		return false;
-	if (fresh || config.min_ns)
+	if (fresh || CONFIG(min_ns))
 		file__name(&memo->id, file);
 	return true;
 }
@@ -315,7 +315,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			uring__end_batch(clk, &fc->uring, bpf_ktime_get_ns());
 		return 0;
 	}
-	if (span.latency < config.min_ns)
+	if (span.latency < CONFIG(min_ns))
 		return 0;
 	memo = file__memo(fc);
 	if (!file__end_id(fc, memo, task, ret, &file))
@@ -342,7 +342,7 @@ static __always_inline u32 uring__op(struct io_kiocb *req)
 static __always_inline void uring__describe(struct uring_rec *rec, struct uring_thread *u,
 					    struct io_kiocb *req)
 {
-	u32 ring = FOLLOW(FOLLOW(req, ctx), flags), flags = FOLLOW(req, flags);
+	u32 ring = FOLLOW(io_kiocb, req, ctx, flags), flags = FOLLOW(io_kiocb, req, flags);
 
 	if (ring & IORING_SETUP_SQPOLL)
 		rec->flags |= URING_ELSEWHERE;
@@ -470,8 +470,8 @@ int BPF_PROG(on_uring_wait, struct io_ring_ctx *ring, int events)
 	struct clock *clk = quiet__clock(compat__current(), PROG_CALL_BEGIN);
 
 	if (clk)
-		uring__wait(clk, &clk->call.file.uring, (u64)ring, FOLLOW(ring, flags), events,
-			    bpf_ktime_get_ns());
+		uring__wait(clk, &clk->call.file.uring, (u64)ring, FOLLOW(io_ring_ctx, ring, flags),
+			    events, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -498,7 +498,7 @@ static __always_inline void uring__ended(struct clock *clk, struct task_struct *
 
 static __always_inline void uring__add_states(u32 slot, u32 epoch, const struct uring_rec *rec)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	u32 index = slot + (CONFIG(banks) > 1 ? (epoch & 1) * CONFIG(slots) : 0);
 	struct tally_states *states;
 
 	if (slot == TALLY_NONE || !epoch || epoch > window.last)
@@ -519,7 +519,7 @@ static __always_inline void uring__add_states(u32 slot, u32 epoch, const struct 
  */
 static __noinline s32 uring__result(u64 *ctx)
 {
-	return config.uring_cqe ? BPF_CORE_READ((struct io_uring_cqe *)ctx[2], res) : (s32)ctx[3];
+	return CONFIG(uring_cqe) ? BPF_CORE_READ((struct io_uring_cqe *)ctx[2], res) : (s32)ctx[3];
 }
 
 static __always_inline void uring__count(struct io_kiocb *req, const struct uring_rec *rec, s32 res,
@@ -529,7 +529,7 @@ static __always_inline void uring__count(struct io_kiocb *req, const struct urin
 	u32 epoch = window.epoch, op, slot;
 
 	op = uring__op(req);
-	if (!op || !window.run_start || rec->start < window.run_start || latency < config.min_ns)
+	if (!op || !window.run_start || rec->start < window.run_start || latency < CONFIG(min_ns))
 		return;
 	slot = uring__slot(req, rec, op);
 	tally__add(slot, epoch, latency, latency);

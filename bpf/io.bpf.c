@@ -82,7 +82,7 @@ static __always_inline struct request *io__request(unsigned long long *ctx)
 {
 	struct request *rq = (void *)ctx[0];
 
-	if (config.request_arg)
+	if (CONFIG(request_arg))
 		LATER_ARG(rq, ctx, 8);
 	return rq;
 }
@@ -92,7 +92,7 @@ static __always_inline struct bio *io__bio(unsigned long long *ctx)
 {
 	struct bio *bio = (void *)ctx[0];
 
-	if (config.merge_arg)
+	if (CONFIG(merge_arg))
 		LATER_ARG(bio, ctx, 16);
 	return bio;
 }
@@ -114,7 +114,7 @@ static __always_inline u32 io__place(u32 address, u32 probe)
 
 	if (probe >= REQUEST_NEAR)
 		at = address * 0x9e3779b1U >> 8;
-	return (at + probe) & config.io_mask;
+	return (at + probe) & CONFIG(io_mask);
 }
 
 /* Global, of numbers, as is io__claim(): verified once, not in every state of every caller. */
@@ -177,7 +177,7 @@ static __always_inline u32 *io__refused(const void *rq)
 /* No room for a request that is wanted: told at its end, or here if whose it was is lost there. */
 static __always_inline void io__no_room(void)
 {
-	if (config.filter)
+	if (CONFIG(filter))
 		loss__count(LOSS_REQUEST);
 }
 
@@ -342,11 +342,11 @@ static __always_inline u32 io__dev(struct gendisk *disk)
 /* The options --op and --dev; a partition is a range of its disk. */
 static __always_inline bool io__wanted(u32 flags, u32 dev, u64 sector)
 {
-	if (config.io_ops && !(config.io_ops >> (flags & 63) & 1))
+	if (CONFIG(io_ops) && !(CONFIG(io_ops) >> (flags & 63) & 1))
 		return false;
-	if (config.io_dev && dev != config.io_dev)
+	if (CONFIG(io_dev) && dev != CONFIG(io_dev))
 		return false;
-	return !config.io_end || (sector >= config.io_first && sector < config.io_end);
+	return !CONFIG(io_end) || (sector >= CONFIG(io_first) && sector < CONFIG(io_end));
 }
 
 /* The clock of the thread that runs; the first request makes it, where any thread is watched. */
@@ -358,7 +358,7 @@ static __always_inline struct clock *io__clock(struct task_struct *task, u64 now
 		sched__check_row(clk, task, now);
 		return clk;
 	}
-	if (!config.lazy || (FIELD(task, flags) & PF_EXITING))
+	if (!CONFIG(lazy) || (FIELD(task, flags) & PF_EXITING))
 		return NULL;
 	clk = clock__create(task);
 	if (!clk)
@@ -380,20 +380,20 @@ __noinline u64 io__owner(u64 address, u64 now)
 	struct clock *clk = NULL;
 	u64 cgroup;
 
-	if (FIELD(task, tgid) == config.self || !filter__holds(task))
+	if (FIELD(task, tgid) == CONFIG(self) || !filter__holds(task))
 		return 0;
 	/* Who needs no name, no ancestry and no mappings needs no clock. */
-	if ((config.filter & FILTER_FIXED) || (config.by != BY_ALL && config.by != BY_FILE) ||
-	    config.user_stacks) {
+	if (CONFIG_HAS(filter, FILTER_FIXED) || (CONFIG(by) != BY_ALL && CONFIG(by) != BY_FILE) ||
+	    CONFIG(user_stacks)) {
 		clk = filter__maybe(task) ? io__clock(task, now) : NULL;
-		if (!clk && (config.filter & FILTER_FIXED))
+		if (!clk && CONFIG_HAS(filter, FILTER_FIXED))
 			return 0;
 	}
-	if (config.by == BY_ALL)
+	if (CONFIG(by) == BY_ALL)
 		return 1;
-	if (config.by == BY_FILE)
+	if (CONFIG(by) == BY_FILE)
 		return bio__file(address);
-	if (config.by == BY_CGROUP && (FIELD(task, flags) & PF_KTHREAD)) {
+	if (CONFIG(by) == BY_CGROUP && (FIELD(task, flags) & PF_KTHREAD)) {
 		cgroup = bio__cgroup(bio);
 		if (cgroup)
 			return cgroup;
@@ -403,8 +403,8 @@ __noinline u64 io__owner(u64 address, u64 now)
 
 static __always_inline u64 io__row(struct task_struct *task, struct bio *bio, u64 now)
 {
-	if (config.by == BY_ALL && !config.filter && !config.user_stacks)
-		return FIELD(task, tgid) != config.self;
+	if (CONFIG(by) == BY_ALL && !CONFIG(filter) && !CONFIG(user_stacks))
+		return FIELD(task, tgid) != CONFIG(self);
 	return io__owner(peek__number(bio), now);
 }
 
@@ -503,7 +503,7 @@ static __always_inline struct request_counts *io__counts(struct request_group *g
 
 	if (!group || !epoch || epoch > window.last)
 		return NULL;
-	return config.banks > 1 && (epoch & 1) ? &group->counts[1] : &group->counts[0];
+	return CONFIG(banks) > 1 && (epoch & 1) ? &group->counts[1] : &group->counts[0];
 }
 
 #define COUNT(group, what, n)                                                                      \
@@ -529,7 +529,7 @@ static __noinline void io__stack(void *ctx, u32 at, struct task_struct *task, u6
 	}
 	ids = stack__ids(ctx, 0);
 	bpf_map_update_elem(&request_stacks, &at, &ids, BPF_ANY);
-	clk = config.user_stacks ? clock__get(task) : NULL;
+	clk = CONFIG(user_stacks) ? clock__get(task) : NULL;
 	if (clk)
 		emit__seen(clk, task);
 }
@@ -613,7 +613,8 @@ static __always_inline struct request_rec *io__add(void *ctx, const struct io_fr
 					compat__low(fresh->address);
 			return NULL;
 		}
-		at &= config.io_mask; /* for verifiers, who find one state for both branches then */
+		at &= CONFIG(
+			io_mask); /* for verifiers, who find one state for both branches then */
 		rec = bpf_map_lookup_elem(&requests, &at);
 		if (!rec)
 			return NULL;
@@ -626,7 +627,7 @@ static __always_inline struct request_rec *io__add(void *ctx, const struct io_fr
 	}
 	group = io__sort(rec, fresh->row, fresh->dev, fresh->op, fresh->disk);
 	device = group ? group->device : REQUEST_NOWHERE;
-	if (config.user_stacks || config.kernel_stacks)
+	if (CONFIG(user_stacks) || CONFIG(kernel_stacks))
 		io__stack(ctx, at, task, fresh->asked);
 	sequential = 0;
 	if (likely(group)) {
@@ -706,7 +707,7 @@ int BPF_PROG(on_rq_get)
 	struct asker asker;
 	u64 key;
 
-	if (config.merge_arg)
+	if (CONFIG(merge_arg))
 		LATER_ARG(bio, ctx, 8);
 	if (!bio)
 		return 0;
@@ -813,7 +814,7 @@ static __always_inline int io__bio_merge(struct bio *bio)
 	struct tally_key key = {.id = io__dev(disk), .aux = io__flags(flags)};
 
 	sched__event(PROG_REQUEST);
-	if (!io__wanted(flags, key.id, config.io_first))
+	if (!io__wanted(flags, key.id, CONFIG(io_first)))
 		return 0;
 	key.row = io__row(compat__current(), bio, bpf_ktime_get_ns());
 	if (!key.row)
@@ -848,12 +849,12 @@ static __always_inline void io__unknown(struct request *rq)
 	struct gendisk *disk = compat__disk(rq);
 	u32 flags = FIELD(rq, cmd_flags);
 	struct tally_key key = {
-		.row = config.by == BY_ALL ? 1 : 0,
+		.row = CONFIG(by) == BY_ALL ? 1 : 0,
 		.id = io__dev(disk),
 		.aux = io__flags(flags),
 	};
 
-	if (!window.epoch || config.filter || !io__wanted(flags, key.id, FIELD(rq, __sector)))
+	if (!window.epoch || CONFIG(filter) || !io__wanted(flags, key.id, FIELD(rq, __sector)))
 		return;
 	/* A write that asked for a flush ends once more when that is over, without a length. */
 	if ((key.aux & REQUEST_OP) == OP_WRITE && !FIELD(rq, __data_len))
@@ -868,15 +869,15 @@ static __always_inline void io__unknown(struct request *rq)
 static __always_inline void io__unknown_bio(struct bio *bio)
 {
 	struct gendisk *disk = compat__bio_disk(bio);
-	struct tally_key key = {.row = config.by == BY_ALL ? 1 : 0};
+	struct tally_key key = {.row = CONFIG(by) == BY_ALL ? 1 : 0};
 	u32 flags = FIELD(bio, bi_opf);
 
-	if (!window.epoch || config.filter || !disk || compat__makes_requests(disk))
+	if (!window.epoch || CONFIG(filter) || !disk || compat__makes_requests(disk))
 		return;
 	key.id = io__dev(disk);
 	key.aux = io__flags(flags);
 	/* Those that are dwell's own, or were counted as lost, are not meant. */
-	if (!io__wanted(flags, key.id, config.io_first) || io__was_refused(bio))
+	if (!io__wanted(flags, key.id, CONFIG(io_first)) || io__was_refused(bio))
 		return;
 	COUNT(io__group(io__slot(&key, disk)), before, 1);
 }
@@ -911,7 +912,7 @@ static __noinline void io__tell(const struct io_slow *what, const struct request
 	slow->error = group->error;
 	slow->epoch = window.epoch;
 	slow->pad = 0;
-	if (config.user_stacks || config.kernel_stacks)
+	if (CONFIG(user_stacks) || CONFIG(kernel_stacks))
 		stack = bpf_map_lookup_elem(&request_stacks, &at);
 	slow->stack = stack ? *stack : STACK_NOT_SEEN;
 	/* Whoever reads raises the limit: the sooner, the fewer are told of. */
@@ -1003,7 +1004,7 @@ static __always_inline void io__done(const struct io_over *over, bool is_bio, s3
 		COUNT(group, before, 1);
 		return;
 	}
-	if (total < config.min_ns)
+	if (total < CONFIG(min_ns))
 		return;
 	if (unlikely(error)) {
 		struct tally_key key = {
@@ -1072,7 +1073,7 @@ int BPF_PROG(on_rq_complete, struct request *rq, int error, unsigned int bytes)
 /* @bio is not followed; as it ends, it is not one from before the run. */
 static __always_inline void io__no_bio(const struct bio *bio, bool wanted)
 {
-	if (config.filter)
+	if (CONFIG(filter))
 		return; /* then nothing is said of such, and losses are counted */
 	*(volatile u32 *)io__refused(bio) = compat__low(bio);
 	if (wanted)
@@ -1094,7 +1095,7 @@ int BPF_PROG(on_bio_queue)
 	struct request_rec *rec;
 	u32 flags;
 
-	if (config.bio_arg)
+	if (CONFIG(bio_arg))
 		LATER_ARG(bio, ctx, 8);
 	sched__event(PROG_REQUEST);
 	disk = compat__bio_disk(bio);

@@ -28,7 +28,7 @@ static __always_inline u32 lock__holder_row(const struct holder_scratch *s, u32 
 	bool fresh = false;
 	u32 slot;
 
-	if (config.lock_by != LOCK_BY_HOLDER)
+	if (CONFIG(lock_by) != LOCK_BY_HOLDER)
 		return s->slot;
 	slot = tally__slot(&key, &fresh);
 	tally__add(slot, window.epoch, ns, ns);
@@ -45,9 +45,9 @@ static __always_inline u32 lock__slot(struct clock *clk, u64 stack, u32 state, u
 		.row = clk->row, .id = stack, .state = state, .syscall = SYSCALL_NONE};
 	bool fresh = false;
 
-	if (config.lock_by == LOCK_BY_HOLDER)
+	if (CONFIG(lock_by) == LOCK_BY_HOLDER)
 		return TALLY_NONE;
-	if (config.lock_by != LOCK_BY_CALLER) {
+	if (CONFIG(lock_by) != LOCK_BY_CALLER) {
 		if (state != STATE_SYNC || stack == STACK_NOT_SEEN)
 			return slot;
 		key.id = clk->wait.addr;
@@ -79,16 +79,17 @@ static __always_inline bool lock__takes(struct clock *clk)
 {
 	if (likely(!lock__wanted(clk->state)))
 		return false;
-	return clk->state != STATE_SYNC || (config.lock_what & LOCK_EVENTS) || lock__is_futex(clk);
+	return clk->state != STATE_SYNC || CONFIG_HAS(lock_what, LOCK_EVENTS) ||
+	       lock__is_futex(clk);
 }
 
 static __always_inline u64 lock__stack(void *ctx, bool kernel)
 {
 	u64 user = STACK_NONE, in = STACK_NONE;
 
-	if (config.user_stacks)
+	if (CONFIG(user_stacks))
 		user = stack__id(ctx, BPF_F_USER_STACK);
-	if (kernel && config.kernel_stacks)
+	if (kernel && CONFIG(kernel_stacks))
 		in = stack__id(ctx, 0);
 	return user << 32 | in;
 }
@@ -96,7 +97,7 @@ static __always_inline u64 lock__stack(void *ctx, bool kernel)
 /* How many waits the stack of this one stands for. Rows by stack, and words that only it tells… */
 static __always_inline u32 lock__weight(struct clock *clk)
 {
-	if (config.lock_by == LOCK_BY_CALLER || clk->state == STATE_SYNC)
+	if (CONFIG(lock_by) == LOCK_BY_CALLER || clk->state == STATE_SYNC)
 		return 1; /* …need each. */
 	return part__weight(clk->wait.waited, clk->memo.slot);
 }
@@ -115,7 +116,7 @@ static __always_inline void sched__left(void *ctx, struct clock *clk, struct tas
 	weight = lock__weight(clk);
 	lock__begins(clk, weight ? lock__stack(ctx, clk->state == STATE_KLOCK) : STACK_NOT_SEEN,
 		     weight);
-	if (config.user_stacks)
+	if (CONFIG(user_stacks))
 		emit__seen(clk, task);
 	clk->slot = lock__place(clk);
 	lock__find_holder(clk, clk->since);
@@ -127,7 +128,7 @@ static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 	struct lock_wait *w = &clk->wait;
 
 	/* Without a stack it can't be told what kind of a word it is. */
-	if (!lock__wanted(state) || (state == STATE_SYNC && !(config.lock_what & LOCK_EVENTS)))
+	if (!lock__wanted(state) || (state == STATE_SYNC && !CONFIG_HAS(lock_what, LOCK_EVENTS)))
 		return TALLY_NONE;
 	w->addr = clk->memo.id ?: 1;
 	w->since = bpf_ktime_get_ns();
@@ -151,7 +152,7 @@ static __always_inline void lock__released(void *ctx, struct clock *clk, u32 by,
 
 static __always_inline void lock__ended(void *ctx, struct clock *clk, u32 by, u64 ns)
 {
-	if (config.lock_by == LOCK_BY_HOLDER)
+	if (CONFIG(lock_by) == LOCK_BY_HOLDER)
 		return;
 	lock__charge(clk->slot, ns);
 	if (by)
@@ -162,14 +163,14 @@ static __always_inline void lock__ended(void *ctx, struct clock *clk, u32 by, u6
 
 static __always_inline void sched__woken(struct clock *clk, const struct segment *seg)
 {
-	if (lock__slipped(clk, seg) && config.lock_by != LOCK_BY_HOLDER)
+	if (lock__slipped(clk, seg) && CONFIG(lock_by) != LOCK_BY_HOLDER)
 		lock__charge(seg->slot, seg->total);
 	past__turned(clk);
 	/* It likely has the lock from now on, and waits for it again. Kernel locks are many. */
 	if (clk->wait.addr && seg->state != STATE_KLOCK)
 		clk->wait.hot_until = clk->since + HOLDER_LINGER_NS;
 	clk->wait.addr = 0;
-	if (seg->total >= config.min_ns)
+	if (seg->total >= CONFIG(min_ns))
 		tally__add(seg->slot, seg->epoch, seg->inside, seg->total);
 }
 
@@ -218,7 +219,7 @@ static __noinline void lock__spun(struct clock *clk, u64 lock, u64 since, u64 st
 	u32 epoch = window.epoch, slot, of;
 	bool fresh = false;
 
-	if (!epoch || epoch > window.last || total < config.min_ns || !clk->row)
+	if (!epoch || epoch > window.last || total < CONFIG(min_ns) || !clk->row)
 		return;
 	inside = clock__span(clock__later(from, window__start(epoch)), now);
 	of = tally__slot(&key, &fresh);
@@ -235,9 +236,9 @@ static __always_inline u32 lock__spin_weight(void)
 	struct cpu_stat *stat = cpu_stat__get();
 	u32 of = LOCK_SAMPLE;
 
-	if (!config.kernel_stacks)
+	if (!CONFIG(kernel_stacks))
 		return 0;
-	if (config.lock_by == LOCK_BY_CALLER)
+	if (CONFIG(lock_by) == LOCK_BY_CALLER)
 		return 1;
 	/* A stack costs as much as several spins: where they are many, fewer do. */
 	if (stat && stat->events[PROG_CONTENTION] > LOCK_FEW_SPINS)
@@ -252,7 +253,7 @@ static __always_inline void sched__contends(void *ctx, struct clock *clk, struct
 	struct lock_wait *w = &clk->wait;
 	u64 i = w->spins;
 
-	if (!(config.lock_what & LOCK_KERNEL) || (clk->state != STATE_CPU && !clk->wait.cold))
+	if (!CONFIG_HAS(lock_what, LOCK_KERNEL) || (clk->state != STATE_CPU && !clk->wait.cold))
 		return;
 	sched__contended(clk, lock);
 	if (!(flags & LCB_F_SPIN)) {

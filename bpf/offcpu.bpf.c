@@ -32,7 +32,7 @@ static __always_inline u64 offcpu__key(const struct clock *clk)
 static __always_inline void sched__left(void *ctx, struct clock *clk, struct task_struct *task)
 {
 	clk->stack = stack__ids(ctx, offcpu__key(clk));
-	if (config.user_stacks)
+	if (CONFIG(user_stacks))
 		emit__seen(clk, task);
 	clk->slot = offcpu__slot(clk, clk->state);
 }
@@ -46,7 +46,7 @@ static __always_inline u32 sched__seeded(struct clock *clk, u32 state)
 
 static __always_inline void offcpu__add(const struct segment *seg)
 {
-	if (seg->total >= config.min_ns)
+	if (seg->total >= CONFIG(min_ns))
 		tally__add(seg->slot, seg->epoch, seg->inside, seg->total);
 }
 

@@ -53,7 +53,7 @@ static __always_inline struct clock *statement__clock(struct task_struct *task, 
 SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	u32 task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+	u32 task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
 	struct clock *clk;
 
 	sched__event(PROG_SWITCH);

@@ -142,8 +142,8 @@ __noinline int pg__names_match(void)
 			break;
 		hash = CONFIG_NAME_SEED;
 	}
-	return (!config.db_user || config.db_user == user) &&
-	       (!config.db_name || config.db_name == name);
+	return (!CONFIG(db_user) || CONFIG(db_user) == user) &&
+	       (!CONFIG(db_name) || CONFIG(db_name) == name);
 }
 
 /* A session is seen for the first time, in pg_activity. */
@@ -156,7 +156,7 @@ __noinline int pg__greet(u64 ip, u32 file)
 	if (!s)
 		return 0;
 	s->server = BPF_CORE_READ(task, real_parent, tgid);
-	if ((config.db_name || config.db_user) && !(s->flags & QUERY_WORKER) &&
+	if ((CONFIG(db_name) || CONFIG(db_user)) && !(s->flags & QUERY_WORKER) &&
 	    !pg__names_match()) {
 		s->flags &= ~QUERY_WANTED;
 		return 0;
@@ -367,7 +367,7 @@ static __always_inline struct query_block *pg__block(const struct query_wait *w)
 		.fingerprint = w->fingerprint,
 		.holder = w->holder.pid,
 		.kind = w->kind,
-		.bank = config.banks > 1 ? window.epoch & 1 : 0,
+		.bank = CONFIG(banks) > 1 ? window.epoch & 1 : 0,
 		.db = DB_POSTGRESQL,
 	};
 	struct query_block *sum = bpf_map_lookup_elem(&query_blocks, &key);

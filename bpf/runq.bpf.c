@@ -52,7 +52,7 @@ static __always_inline u32 runq__slot(struct clock *clk, u32 state)
  */
 static __always_inline bool runq__is_early(const struct clock *clk)
 {
-	return config.banks == 1 && (config.by == BY_PROCESS || config.by == BY_THREAD) &&
+	return CONFIG(banks) == 1 && (CONFIG(by) == BY_PROCESS || CONFIG(by) == BY_THREAD) &&
 	       !clk->late;
 }
 
@@ -86,7 +86,7 @@ static __noinline int runq__early(struct clock *clk, const struct segment *seg)
 /* Known from its begin on, so that its part before a cut is not lost; by CPU, only at its end. */
 static __always_inline u32 runq__begins(struct clock *clk, u32 state)
 {
-	if (config.by == BY_CPU || (state != STATE_RUNQ && state != STATE_PREEMPT))
+	if (CONFIG(by) == BY_CPU || (state != STATE_RUNQ && state != STATE_PREEMPT))
 		return TALLY_NONE;
 	if (runq__is_early(clk))
 		return TALLY_EARLY(state);
@@ -113,7 +113,8 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 	struct culprit_log *log = culprit__log();
 	u32 slot;
 
-	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) || seg->total < config.min_ns)
+	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) ||
+	    seg->total < CONFIG(min_ns))
 		return;
 	if (runq__is_early(clk)) {
 		runq__early(clk, seg);

@@ -66,7 +66,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	u32 epoch = window.epoch, error = 0;
 	struct span_result span;
 
-	if (!clk || !call__end(clk, &span) || span.latency < config.min_ns)
+	if (!clk || !call__end(clk, &span) || span.latency < CONFIG(min_ns))
 		return 0;
 	if (ret < 0 && ret >= -MAX_ERRNO)
 		error = -ret;

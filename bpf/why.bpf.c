@@ -87,7 +87,7 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 		clk->wait.open = 0;
 		lock__slip(clk, seg->state, clk->since);
 	}
-	if (seg->total < config.min_ns)
+	if (seg->total < CONFIG(min_ns))
 		return;
 	tally__add_own(clock__is_alone(clk), seg->slot, seg->epoch, seg->inside, seg->total);
 	if (unlikely(lock__wanted(seg->state)) && !window.holders && seg->total >= HOLDERS_WORTH_NS)
@@ -103,7 +103,7 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 		sched__woken(clk, seg);
 		return;
 	}
-	if (log && seg->total >= config.min_ns)
+	if (log && seg->total >= CONFIG(min_ns))
 		culprit__charge(clk, log, seg, now);
 }
 

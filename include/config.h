@@ -60,6 +60,28 @@ enum lock_by {
 	LOCK_BY_HOLDER,
 };
 
+/*
+ * The kernel's types that programs begin with where they follow pointers by loads: see
+ * bpf/lib/peek.bpf.h. The first one begins with a number of 8 bytes, and stands for any of those.
+ */
+#define PEEK_TYPES(X)                                                                              \
+	X(timespec64)                                                                              \
+	X(task_struct)                                                                             \
+	X(file)                                                                                    \
+	X(inode)                                                                                   \
+	X(mutex)                                                                                   \
+	X(rw_semaphore)                                                                            \
+	X(pid)                                                                                     \
+	X(io_kiocb)                                                                                \
+	X(io_ring_ctx)
+
+enum peek_type {
+#define X(type) PEEK_##type,
+	PEEK_TYPES(X)
+#undef X
+		NR_PEEK_TYPES,
+};
+
 struct config {
 	__u32 filter; /* enum filter_bits */
 	__u32 tgid;
@@ -97,9 +119,19 @@ struct config {
 	__u32 io_dev;     /* as in struct request_rec; 0: all */
 	__u32 io_mask;    /* entries of the map `requests` less 1; a power of two less 1 */
 	__u32 ring_mask;  /* `ring` is looked at once in 1 more records of a CPU; as io_mask */
-	__u32 peek_type;  /* BTF id of struct timespec64, for PEEK_CALL; 0: that is not called */
+	__u32 peek_type[NR_PEEK_TYPES];  /* their BTF ids; 0, all: CONFIG_PEEK_CALL is not called */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
+
+/*
+ * A member's value stands in the programs themselves, where they are opened: such an instruction
+ * takes half of what a load takes, and the verifier removes what depends on it. Before, the lower
+ * half of its 64 bits is where the member lies and, from CONFIG_SIZE_SHIFT on, of how many bytes it
+ * is; the upper one CONFIG_MARK, and in the lowest byte, if it is not 0, which bits are asked for:
+ * then the value is whether one of them is set.
+ */
+#define CONFIG_MARK       0x7dd10000U
+#define CONFIG_SIZE_SHIFT 24
 
 /*
  * Stands in the programs for bpf_rdonly_cast(), which the loader writes in its place: no helper has

@@ -143,7 +143,7 @@ static __always_inline struct query_burst *burst__sum(u64 source, u64 repeated, 
 	struct query_burst_key key = {
 		.source = source,
 		.repeated = repeated,
-		.bank = config.banks > 1 ? epoch & 1 : 0,
+		.bank = CONFIG(banks) > 1 ? epoch & 1 : 0,
 		.db = db,
 	};
 	struct query_burst *sum = bpf_map_lookup_elem(&query_bursts, &key);

@@ -116,7 +116,7 @@ static __always_inline bool call__end(struct clock *clk, struct span_result *out
 static __always_inline void call__add(struct clock *clk, u32 slot, u32 epoch,
 				      const struct span_result *span)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	u32 index = slot + (CONFIG(banks) > 1 ? (epoch & 1) * CONFIG(slots) : 0);
 	struct tally_states *states;
 
 	tally__put(slot, epoch, span->latency, span->latency, tally__weight(clock__is_alone(clk)));

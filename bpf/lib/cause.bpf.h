@@ -125,14 +125,11 @@ static __always_inline u32 cause__writer(u64 uaddr)
 }
 
 /* Fingerprint of a futex wait: id is the address, id2 the value and, for locks, the holder. */
-static __always_inline void cause__print_futex(struct clock_memo *m,
-					       const struct syscall_regs *regs, bool current)
+static __always_inline void cause__print_futex(struct clock_memo *m, u64 uaddr, u32 op, u32 val,
+					       bool timeout, bool current)
 {
-	u32 op = regs->arg[1], val = regs->arg[2];
-	bool timeout = regs->arg[3] != 0;
-
 	m->word |= WORD_ARG(op) | (timeout ? 0 : WORD_ZERO_ARG);
-	m->id = regs->arg[0];
+	m->id = uaddr;
 	m->id2 = val;
 	if (!current || futex__is_foreign(op, timeout))
 		return;
@@ -146,8 +143,8 @@ static __always_inline void cause__print_futex(struct clock_memo *m,
 static __always_inline void cause__print_futex2(struct clock_memo *m,
 						const struct syscall_regs *regs)
 {
-	m->id = regs->arg[0];
-	m->id2 = (u32)regs->arg[1];
+	m->id = compat__arg(regs, 0);
+	m->id2 = (u32)compat__arg(regs, 1);
 }
 
 /* include/uapi/linux/futex.h; of several words, the first one stands for all */
@@ -161,8 +158,8 @@ static __always_inline void cause__print_waitv(struct clock_memo *m,
 {
 	struct futex_waitv first;
 
-	m->id = regs->arg[0];
-	if (current && !bpf_probe_read_user(&first, sizeof(first), (void *)regs->arg[0]))
+	m->id = compat__arg(regs, 0);
+	if (current && !bpf_probe_read_user(&first, sizeof(first), (void *)compat__arg(regs, 0)))
 		m->id = first.uaddr;
 }
 
@@ -210,13 +207,13 @@ __noinline u64 cause__read_path(void)
 	if (!p)
 		return 0;
 	compat__syscall(task, &regs);
-	from = regs.arg[0];
+	from = compat__arg(&regs, 0);
 	p->dirfd = AT_FDCWD;
 	nr = regs.nr;
 	barrier_var(nr);
 	if (config.syscall_class[nr & (NR_SYSCALLS - 1)] == CLASS_PATH_AT) {
-		from = regs.arg[1];
-		p->dirfd = regs.arg[0];
+		from = compat__arg(&regs, 1);
+		p->dirfd = compat__arg(&regs, 0);
 	}
 	if (!path__read(&p->path, from))
 		return 0;
@@ -313,11 +310,11 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 	barrier_var(nr);
 	switch (config.syscall_class[nr & (NR_SYSCALLS - 1)]) {
 	case CLASS_FCNTL:
-		m->word |= WORD_ARG(regs.arg[1]);
+		m->word |= WORD_ARG(compat__arg(&regs, 1));
 		/* fall through */
 	case CLASS_FD:
 	case CLASS_FLOCK:
-		cause__print_fd(m, task, regs.arg[0], current);
+		cause__print_fd(m, task, compat__arg(&regs, 0), current);
 		break;
 	case CLASS_PATH:
 	case CLASS_PATH_AT:
@@ -325,7 +322,8 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 			m->id = cause__read_path();
 		break;
 	case CLASS_FUTEX:
-		cause__print_futex(m, &regs, current);
+		cause__print_futex(m, compat__arg(&regs, 0), compat__arg(&regs, 1),
+				   compat__arg(&regs, 2), compat__arg(&regs, 3), current);
 		break;
 	case CLASS_FUTEX_WAIT:
 		cause__print_futex2(m, &regs);
@@ -337,10 +335,10 @@ static __always_inline void cause__print(struct clock_memo *m, struct clock *clk
 		m->word |= task_state & TASK_INTERRUPTIBLE ? 0 : WORD_ZERO_ARG;
 		break;
 	case CLASS_POLL_NFDS:
-		m->word |= regs.arg[1] ? 0 : WORD_ZERO_ARG;
+		m->word |= compat__arg(&regs, 1) ? 0 : WORD_ZERO_ARG;
 		break;
 	case CLASS_SELECT:
-		m->word |= regs.arg[0] ? 0 : WORD_ZERO_ARG;
+		m->word |= compat__arg(&regs, 0) ? 0 : WORD_ZERO_ARG;
 		break;
 	}
 }

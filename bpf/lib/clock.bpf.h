@@ -263,7 +263,7 @@ static __always_inline void clock__forget(struct clock *clk)
  */
 static __always_inline bool clock__is_alone(const struct clock *clk)
 {
-	return config.by == BY_THREAD || (config.by == BY_PROCESS && likely(!clk->shared));
+	return CONFIG(by) == BY_THREAD || (CONFIG(by) == BY_PROCESS && likely(!clk->shared));
 }
 #endif
 

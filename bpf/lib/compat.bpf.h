@@ -21,6 +21,23 @@
 
 const volatile struct config config SEC(".rodata.core");
 
+#define CONFIG_INSN(member, bits)                                                                  \
+	((u64)(CONFIG_MARK | (bits)) << 32 | (u64)sizeof(config.member) << CONFIG_SIZE_SHIFT |     \
+	 __builtin_offsetof(struct config, member))
+#define CONFIG_LOAD(member, bits)                                                                  \
+	({                                                                                         \
+		u64 value__;                                                                       \
+                                                                                                   \
+		asm volatile("%0 = %1 ll" : "=r"(value__) : "i"(CONFIG_INSN(member, bits)));       \
+		value__;                                                                           \
+	})
+
+/* A number of config's, as 64 bits: an instruction with it. Not for what is indexed at run time. */
+#define CONFIG(member) CONFIG_LOAD(member, 0)
+
+/* Is one of @bits, of the lowest 8, set in it? 0 or 1. */
+#define CONFIG_HAS(member, bits) CONFIG_LOAD(member, bits)
+
 /*
  * A function that the verifier looks at once, whoever calls it in whatever state. Pointers that it
  * gets may be NULL. Those take e5069b9c23b3, 5.12: before, and so with DWELL_RAW, it is looked at
@@ -83,10 +100,10 @@ static __always_inline struct task_struct *compat__current(void)
 #endif
 }
 
-/* Registers of an interrupted system call. */
+/* The system call that a thread is in. */
 struct syscall_regs {
-	s64 nr; /* negative: not in a system call, or one of a 32-bit program */
-	u64 arg[4];
+	struct pt_regs *regs; /* for compat__arg() */
+	s64 nr;               /* negative: in none, or in one of a 32-bit program */
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -115,26 +132,33 @@ static __always_inline bool compat__is_32bit(struct task_struct *task)
 }
 #endif
 
-#define SYSCALL_READ(READ, regs, out)                                                              \
-	do {                                                                                       \
-		(out)->nr = SYSCALL_NR(READ, regs);                                                \
-		(out)->arg[0] = SYSCALL_ARG0(READ, regs);                                          \
-		(out)->arg[1] = SYSCALL_ARG1(READ, regs);                                          \
-		(out)->arg[2] = SYSCALL_ARG2(READ, regs);                                          \
-		(out)->arg[3] = SYSCALL_ARG3(READ, regs);                                          \
-	} while (0)
+#define SYSCALL_ARG(READ, regs, n)                                                                 \
+	((n) == 0   ? SYSCALL_ARG0(READ, regs)                                                     \
+	 : (n) == 1 ? SYSCALL_ARG1(READ, regs)                                                     \
+	 : (n) == 2 ? SYSCALL_ARG2(READ, regs)                                                     \
+		    : SYSCALL_ARG3(READ, regs))
 
 /* Kernel stacks on the supported configurations; used only without bpf_task_pt_regs(). */
 #define THREAD_SIZE (16 * 1024)
 
-/* The registers with which @task entered the kernel, when they cannot be read without a helper. */
+/* Are the registers to be read without a helper? dd6e10fbd9fb, 5.15 */
+static __always_inline bool compat__loads_regs(void)
+{
+#ifndef DWELL_RAW
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs);
+#else
+	return false;
+#endif
+}
+
+/* The registers with which @task entered the kernel. */
 static __always_inline struct pt_regs *compat__regs(struct task_struct *task)
 {
 #ifndef DWELL_RAW
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+	if (compat__loads_regs())
 		return (struct pt_regs *)bpf_task_pt_regs(task);
 #endif
-	return (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE - config.stack_padding -
+	return (struct pt_regs *)((long)FIELD(task, stack) + THREAD_SIZE - CONFIG(stack_padding) -
 				  bpf_core_type_size(struct pt_regs));
 }
 
@@ -151,21 +175,21 @@ static __always_inline u64 compat__cookie(void *ctx)
 /* The system call that @task is in, from the registers with which it entered the kernel. */
 static __always_inline void compat__syscall(struct task_struct *task, struct syscall_regs *out)
 {
-	struct pt_regs *regs;
+	struct pt_regs *regs = compat__regs(task);
 
-#ifndef DWELL_RAW
-	/* dd6e10fbd9fb, 5.15: and then the registers can be read without a helper */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
-		regs = (struct pt_regs *)bpf_task_pt_regs(task);
-		SYSCALL_READ(FIELD, regs, out);
-	} else
-#endif
-	{
-		regs = compat__regs(task);
-		SYSCALL_READ(BPF_CORE_READ, regs, out);
-	}
+	out->regs = regs;
+	out->nr = compat__loads_regs() ? SYSCALL_NR(FIELD, regs) : SYSCALL_NR(BPF_CORE_READ, regs);
 	if (unlikely(compat__is_32bit(task)))
 		out->nr = -1;
+}
+
+/* Its argument @n, a constant: the first is 0. Each is a load, so only those that matter are read. */
+static __always_inline u64 compat__arg(const struct syscall_regs *call, u32 n)
+{
+	struct pt_regs *regs = call->regs;
+
+	return compat__loads_regs() ? SYSCALL_ARG(FIELD, regs, n)
+				    : SYSCALL_ARG(BPF_CORE_READ, regs, n);
 }
 
 /* The run that ends, ns, as the fair scheduler counts; other classes' may appear longer. */

@@ -97,7 +97,7 @@ static __always_inline void culprit__ran(struct culprit_log *log, struct task_st
  */
 static __always_inline bool culprit__is_lazy(void)
 {
-	return (config.filter & FILTER_TGID) && !config.follow;
+	return CONFIG_HAS(filter, FILTER_TGID) && !CONFIG(follow);
 }
 
 /* Threads that wait for a CPU while runs are not remembered otherwise. */

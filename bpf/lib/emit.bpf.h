@@ -15,22 +15,20 @@ struct {
 /* The id of @task's cgroup (v2). */
 static __always_inline u64 emit__cgroup(struct task_struct *task)
 {
-	struct cgroup *cgroup = FOLLOW(FOLLOW(task, cgroups), dfl_cgrp);
-
-	return FOLLOW(FOLLOW(cgroup, kn), id);
+	return FOLLOW(task_struct, task, cgroups, dfl_cgrp, kn, id);
 }
 
 /* What the row of @task is: see enum group_by. */
 static __always_inline u64 emit__row(struct task_struct *task)
 {
-	struct task_struct *whole = config.by == BY_THREAD ? task : FIELD(task, group_leader);
+	struct task_struct *whole = CONFIG(by) == BY_THREAD ? task : FIELD(task, group_leader);
 	u64 comm[2];
 
-	if (config.by >= BY_ALL)
+	if (CONFIG(by) >= BY_ALL)
 		return 1;
-	if (config.by == BY_CGROUP)
+	if (CONFIG(by) == BY_CGROUP)
 		return emit__cgroup(task);
-	if (config.by == BY_COMM) {
+	if (CONFIG(by) == BY_COMM) {
 		compat__comm_key(task, comm);
 		return comm[0] * 0x9e3779b97f4a7c15ULL ^ comm[1];
 	}
@@ -124,7 +122,7 @@ static __always_inline void emit__submit(struct thread_rec *rec)
 	struct cpu_stat *stat = cpu_stat__get();
 	u64 wake = BPF_RB_NO_WAKEUP;
 
-	if ((!stat || !(++stat->emitted & config.ring_mask)) &&
+	if ((!stat || !(++stat->emitted & CONFIG(ring_mask))) &&
 	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 2 >
 		    bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE))
 		wake = BPF_RB_FORCE_WAKEUP;

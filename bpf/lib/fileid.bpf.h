@@ -19,7 +19,7 @@ static __always_inline void file__set(struct file_memo *memo, u32 kind, u64 id, 
 	memo->id.kind = kind;
 	memo->id.id = id;
 	memo->id.id2 = id2;
-	if (config.by == BY_FILE || config.by == BY_MOUNT)
+	if (CONFIG(by) == BY_FILE || CONFIG(by) == BY_MOUNT)
 		memo->slot[0] = memo->slot[1] = FILE_SLOT_OPEN;
 }
 
@@ -44,8 +44,8 @@ static __always_inline struct file_look file__look(struct file *file)
 	struct inode *inode;
 
 	if (peek__loads()) {
-		inode = PEEK(file, f_inode);
-		return (struct file_look){inode, PEEK(inode, i_ino), PEEK(inode, i_generation)};
+		inode = PEEK_AS(file, file)->f_inode;
+		return (struct file_look){inode, inode->i_ino, inode->i_generation};
 	}
 	inode = BPF_CORE_READ(file, f_inode);
 	return (struct file_look){inode, BPF_CORE_READ(inode, i_ino),
@@ -66,7 +66,7 @@ static __always_inline bool file__identify(struct file_memo *memo, struct file *
 	sb = BPF_CORE_READ(inode, i_sb);
 	if (!file__is_file(inode, sb))
 		return false;
-	if (config.by == BY_MOUNT)
+	if (CONFIG(by) == BY_MOUNT)
 		file__set(memo, FILE_KEY_MOUNT, (u64)BPF_CORE_READ(file, f_path.mnt),
 			  BPF_CORE_READ(sb, s_dev));
 	else

@@ -19,8 +19,8 @@ struct {
  */
 static __always_inline bool filter__maybe(struct task_struct *task)
 {
-	if ((config.filter & FILTER_TGID) && !config.follow)
-		return FIELD(task, tgid) == config.tgid;
+	if (CONFIG_HAS(filter, FILTER_TGID) && !CONFIG(follow))
+		return FIELD(task, tgid) == CONFIG(tgid);
 	return FIELD(task, pid) != 0;
 }
 
@@ -29,15 +29,15 @@ static __always_inline bool filter__admits(struct task_struct *task)
 {
 	u32 tgid = FIELD(task, tgid), tid = FIELD(task, pid);
 
-	if (!tid || tgid == config.self)
+	if (!tid || tgid == CONFIG(self))
 		return false;
-	if (!config.kthreads && (FIELD(task, flags) & PF_KTHREAD))
+	if (!CONFIG(kthreads) && (FIELD(task, flags) & PF_KTHREAD))
 		return false;
-	if ((config.filter & FILTER_TGID) && tgid != config.tgid)
+	if (CONFIG_HAS(filter, FILTER_TGID) && tgid != CONFIG(tgid))
 		return false;
-	if ((config.filter & FILTER_TGIDS) && !bpf_map_lookup_elem(&targets, &tgid))
+	if (CONFIG_HAS(filter, FILTER_TGIDS) && !bpf_map_lookup_elem(&targets, &tgid))
 		return false;
-	if ((config.filter & FILTER_TIDS) && !bpf_map_lookup_elem(&targets, &tid))
+	if (CONFIG_HAS(filter, FILTER_TIDS) && !bpf_map_lookup_elem(&targets, &tid))
 		return false;
 	return true;
 }
@@ -45,15 +45,15 @@ static __always_inline bool filter__admits(struct task_struct *task)
 /* FILTER_CHANGING: asked whenever a segment begins. */
 static __always_inline bool filter__holds(struct task_struct *task)
 {
-	if (config.filter & FILTER_COMM) {
+	if (CONFIG_HAS(filter, FILTER_COMM)) {
 		u64 comm[2];
 
 		compat__comm_key(task, comm);
-		if (comm[0] != config.comm[0] || comm[1] != config.comm[1])
+		if (comm[0] != CONFIG(comm[0]) || comm[1] != CONFIG(comm[1]))
 			return false;
 	}
-	if (config.filter & FILTER_CGROUP)
-		return compat__cgroup_ancestor(task, config.cgroup_level) == config.cgroup_id;
+	if (CONFIG_HAS(filter, FILTER_CGROUP))
+		return compat__cgroup_ancestor(task, CONFIG(cgroup_level)) == CONFIG(cgroup_id);
 	return true;
 }
 
@@ -61,16 +61,16 @@ static __always_inline bool filter__holds(struct task_struct *task)
 static __always_inline bool filter__inherits(struct task_struct *parent, struct task_struct *child,
 					     bool parent_watched)
 {
-	if (!config.kthreads && (FIELD(child, flags) & PF_KTHREAD))
+	if (!CONFIG(kthreads) && (FIELD(child, flags) & PF_KTHREAD))
 		return false;
-	if (!(config.filter & FILTER_FIXED))
-		return FIELD(child, tgid) != config.self;
+	if (!CONFIG_HAS(filter, FILTER_FIXED))
+		return FIELD(child, tgid) != CONFIG(self);
 	if (!parent_watched)
 		return false;
-	if (config.follow)
+	if (CONFIG(follow))
 		return true;
 	/* A process id that was asked for may be given to another process later: not that one. */
-	return !(config.filter & FILTER_TIDS) && FIELD(child, tgid) == FIELD(parent, tgid);
+	return !CONFIG_HAS(filter, FILTER_TIDS) && FIELD(child, tgid) == FIELD(parent, tgid);
 }
 
 #endif

@@ -25,7 +25,7 @@ static __always_inline u32 *hot__word(u32 tid)
 /* Threads that begin and cease to be measured need their clocks all along. */
 static __always_inline bool hot__all(void)
 {
-	return config.filter & FILTER_CHANGING;
+	return CONFIG_HAS(filter, FILTER_CHANGING);
 }
 
 static __always_inline bool hot__is(struct task_struct *task)

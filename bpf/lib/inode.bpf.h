@@ -17,15 +17,14 @@ static __always_inline u64 inode__where(struct inode *inode, struct super_block 
 /* Number and generation in one word, to be compared on one device. */
 static __always_inline u64 inode__number(struct inode *inode)
 {
-	if (peek__loads())
-		return PEEK(inode, i_ino) ^ (u64)PEEK(inode, i_generation) << 32;
-	return BPF_CORE_READ(inode, i_ino) ^ (u64)BPF_CORE_READ(inode, i_generation) << 32;
+	return FOLLOW(inode, inode, i_ino) ^ (u64)FOLLOW(inode, inode, i_generation) << 32;
 }
 
 /* The same of an open file's. */
 static __always_inline u64 inode__of_file(struct file *file)
 {
-	return inode__number(peek__loads() ? PEEK(file, f_inode) : BPF_CORE_READ(file, f_inode));
+	return FOLLOW(file, file, f_inode, i_ino) ^ (u64)FOLLOW(file, file, f_inode, i_generation)
+							    << 32;
 }
 
 #endif

@@ -72,7 +72,7 @@ struct {
 /* Where a thread gets its clock: here it may be allocated for. Without, its stacks are walked. */
 static __always_inline void kmemo__born(struct task_struct *task)
 {
-	if (config.memo && config.kernel_stacks)
+	if (CONFIG(memo) && CONFIG(kernel_stacks))
 		bpf_task_storage_get(&kmemos, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 

@@ -24,7 +24,7 @@ static __always_inline bool lazy__asks(struct task_struct *task, bool preempted,
 
 	if (task_state & TASK_DEAD)
 		return true;
-	if (preempted || task_state == TASK_RUNNING || !(config.lock_what & ~LOCK_KERNEL) ||
+	if (preempted || task_state == TASK_RUNNING || !(CONFIG(lock_what) & ~LOCK_KERNEL) ||
 	    (FIELD(task, flags) & PF_KTHREAD))
 		return false;
 	compat__syscall(task, &regs);
@@ -35,7 +35,7 @@ static __always_inline bool lazy__asks(struct task_struct *task, bool preempted,
 	class = config.syscall_class[nr & (NR_SYSCALLS - 1)];
 	return class == CLASS_FUTEX || class == CLASS_FUTEX_WAIT || class == CLASS_FUTEX_WAITV ||
 	       class == CLASS_FLOCK || class == CLASS_FCNTL ||
-	       ((config.lock_what & LOCK_EVENTS) && (class == CLASS_IPC || class == CLASS_CHILD));
+	       (CONFIG_HAS(lock_what, LOCK_EVENTS) && (class == CLASS_IPC || class == CLASS_CHILD));
 }
 
 static __always_inline bool lazy__wanted(const struct clock *clk)
@@ -102,7 +102,7 @@ static __always_inline void lazy__in(struct task_struct *next)
 SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	u32 task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+	u32 task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
 
 	sched__event(PROG_SWITCH);
 	lazy__out(ctx, prev, preempt, task_state);

@@ -71,7 +71,7 @@ static __always_inline struct lock_part *part__get(u64 at, u64 by, u64 id)
 		.tid = by,
 		.of = by >> 32,
 		.part = at >> 32,
-		.bank = config.banks > 1 ? window.epoch & 1 : 0,
+		.bank = CONFIG(banks) > 1 ? window.epoch & 1 : 0,
 	};
 
 	return map__take(&lock_parts, &key, &lock_part_empty, LOSS_ROW_FULL);
@@ -196,7 +196,7 @@ static __always_inline bool lock__owes_whole(struct lock_log *log, struct lock_h
 					     const struct holder_scratch *s)
 {
 	/* A part is of the epoch that its wait ended in, and may be of the waiter's row. */
-	if (!LOCK_RUNTIMES || config.banks > 1 || config.lock_by != LOCK_BY_LOCK || s->runtime ||
+	if (!LOCK_RUNTIMES || CONFIG(banks) > 1 || CONFIG(lock_by) != LOCK_BY_LOCK || s->runtime ||
 	    !log->waiters)
 		return false;
 	/* All waits for a lock have slots of its row. */
@@ -384,7 +384,7 @@ static __always_inline u32 lock__owner(struct clock *clk)
 
 	if (clk->state == STATE_KLOCK) {
 		owner = klock__owner(clk->memo.id, clk->klock_flags);
-		return owner ? FOLLOW(owner, pid) : 0;
+		return owner ? FOLLOW(task_struct, owner, pid) : 0;
 	}
 	word = lock__owner_word(&clk->memo);
 	if (!word)
@@ -417,8 +417,8 @@ static __always_inline bool lock__is_runtime(struct clock *clk)
 	struct lock_runtime *runtime;
 	u32 tgid = clk->wait.tgid;
 
-	if (!LOCK_RUNTIMES || !(config.lock_what & LOCK_BY_STACK) ||
-	    config.lock_by != LOCK_BY_LOCK || clk->state != STATE_SYNC || likely(!window.runtimes))
+	if (!LOCK_RUNTIMES || !CONFIG_HAS(lock_what, LOCK_BY_STACK) ||
+	    CONFIG(lock_by) != LOCK_BY_LOCK || clk->state != STATE_SYNC || likely(!window.runtimes))
 		return false;
 	runtime = bpf_map_lookup_elem(&runtimes, &tgid);
 	if (runtime && !runtime->end)
@@ -519,9 +519,9 @@ VERIFIED_ONCE int lock__find_holder(struct clock *clk, u64 now)
 
 static __always_inline bool lock__wanted(u32 state)
 {
-	return (state == STATE_LOCK && (config.lock_what & LOCK_USER)) ||
-	       (state == STATE_KLOCK && (config.lock_what & LOCK_KERNEL)) ||
-	       (state == STATE_SYNC && (config.lock_what & (LOCK_EVENTS | LOCK_BY_STACK)));
+	return (state == STATE_LOCK && CONFIG_HAS(lock_what, LOCK_USER)) ||
+	       (state == STATE_KLOCK && CONFIG_HAS(lock_what, LOCK_KERNEL)) ||
+	       (state == STATE_SYNC && CONFIG_HAS(lock_what, LOCK_EVENTS | LOCK_BY_STACK));
 }
 
 /* ---- and ends ---- */
@@ -547,7 +547,7 @@ static __always_inline bool lock__wakes_futex(struct task_struct *task, const st
 	if ((u64)regs.nr >= NR_SYSCALLS ||
 	    config.syscall_class[regs.nr & (NR_SYSCALLS - 1)] != CLASS_FUTEX)
 		return false;
-	return FUTEX_WAKES >> (regs.arg[1] & FUTEX_CMD_MASK & 31) & 1;
+	return FUTEX_WAKES >> (compat__arg(&regs, 1) & FUTEX_CMD_MASK & 31) & 1;
 }
 
 /*
@@ -617,7 +617,7 @@ static __always_inline void lock__ends(void *ctx, struct clock *clk, struct task
 	struct holder_scratch *s = holder__scratch();
 	struct lock_log *log = NULL;
 	u32 by = FIELD(waker, pid);
-	bool released, counts = ns >= config.min_ns;
+	bool released, counts = ns >= CONFIG(min_ns);
 
 	clk->wait.open = 0;
 	if (!s)
@@ -671,7 +671,7 @@ static __always_inline bool lock__slipped(struct clock *clk, const struct segmen
 	clk->wait.open = 0;
 	lock__slip(clk, seg->state, clk->since);
 	holder__note(clk);
-	return lock__runs() && seg->total >= config.min_ns;
+	return lock__runs() && seg->total >= CONFIG(min_ns);
 }
 
 static __always_inline void lock__waking(void *ctx, struct task_struct *task)

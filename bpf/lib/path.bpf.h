@@ -42,13 +42,12 @@ __noinline u64 path__own_file(u64 fd)
 /* The same of any task, where peek__loads(). */
 static __always_inline struct file *path__peek_file(struct task_struct *task, u64 fd)
 {
-	struct files_struct *files = PEEK(task, files);
-	struct fdtable *fdt = PEEK(files, fdt);
+	struct fdtable *fdt = PEEK_AS(task_struct, task)->files->fdt;
 
 	/* Nothing is at NULL, and so no descriptor. */
-	if (fd >= PEEK(fdt, max_fds))
+	if (fd >= fdt->max_fds)
 		return NULL;
-	return (struct file *)peek__load(PEEK(fdt, fd) + fd);
+	return (struct file *)peek__load(fdt->fd + fd);
 }
 
 /* The open file behind @task's descriptor @fd, or NULL. @current: it is the current one. */

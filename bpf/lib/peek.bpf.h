@@ -17,16 +17,19 @@ static __always_inline bool peek__loads(void)
 #ifdef DWELL_RAW
 	return false;
 #else
-	return config.peek_type;
+	return CONFIG(peek_type[0]);
 #endif
 }
 
 static void *(*const peek__cast)(const void *p, u32 type) = (void *)CONFIG_PEEK_CALL;
 
-/* The 8 bytes at @p, where peek__loads(): by a structure that begins with such a number. */
+/* @p as a pointer to struct @type, one of PEEK_TYPES, where peek__loads(). */
+#define PEEK_AS(type, p) ((struct type *)peek__cast(p, CONFIG(peek_type[PEEK_##type])))
+
+/* The 8 bytes at @p, where peek__loads(). */
 static __always_inline u64 peek__load(const void *p)
 {
-	return ((struct timespec64 *)peek__cast(p, config.peek_type))->tv_sec;
+	return PEEK_AS(timespec64, p)->tv_sec;
 }
 
 /* The same anywhere. */
@@ -50,34 +53,16 @@ static __always_inline u64 peek__number(const void *p)
 #endif
 }
 
-/* A number or pointer of @size bytes, @offset bytes from @p, which lies at a multiple of 8. */
-static __always_inline u64 peek__member(const void *p, u32 offset, u32 size)
-{
-	u64 word;
-
-	/* Not beyond the 8 bytes that it is in: there may be nothing. All is little-endian here. */
-	word = peek__load(p + (offset & ~7U)) >> (offset & 7) * 8;
-	return size < 8 ? word & ((1ULL << (size & 7) * 8) - 1) : word;
-}
-
 /*
- * A member, as BPF_CORE_READ() gives it (here and in the kernel it may differ in size), where
- * peek__loads(): who asks once for several keeps the program short that the verifier goes through.
+ * A member, or one that is reached by following members that are pointers, as BPF_CORE_READ() gives
+ * it: by loads where there are any. @p is a pointer to a struct @type, one of PEEK_TYPES.
  */
-#define PEEK(p, member)                                                                            \
+#define FOLLOW(type, p, ...)                                                                       \
 	({                                                                                         \
-		__auto_type p__ = (p);                                                             \
+		struct type *f__ = (void *)(p);                                                    \
                                                                                                    \
-		(typeof(p__->member))peek__member(p__, bpf_core_field_offset(p__->member),         \
-						  bpf_core_field_size(p__->member));               \
-	})
-
-/* The same on any kernel: by the helper where there are no such loads. */
-#define FOLLOW(p, member)                                                                          \
-	({                                                                                         \
-		__auto_type f__ = (p);                                                             \
-                                                                                                   \
-		peek__loads() ? PEEK(f__, member) : BPF_CORE_READ(f__, member);                    \
+		peek__loads() ? ___arrow(PEEK_AS(type, f__), __VA_ARGS__)                          \
+			      : BPF_CORE_READ(f__, __VA_ARGS__);                                   \
 	})
 
 #endif

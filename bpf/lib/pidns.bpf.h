@@ -8,8 +8,8 @@
 /* @task's number in its own namespace, and this; how deep that lies: 0 is the machine's. */
 static __always_inline u32 pidns__read(struct task_struct *task, struct upid *inner)
 {
-	struct pid *pid = FOLLOW(task, thread_pid);
-	u32 level = FOLLOW(pid, level);
+	struct pid *pid = FOLLOW(task_struct, task, thread_pid);
+	u32 level = FOLLOW(pid, pid, level);
 
 	__builtin_memset(inner, 0, sizeof(*inner));
 	bpf_probe_read_kernel(inner, sizeof(*inner),

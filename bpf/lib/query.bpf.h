@@ -26,7 +26,7 @@ struct {
 
 static __always_inline struct pt_regs *query__own_stack(struct pt_regs *ctx)
 {
-	if (!config.self)
+	if (!CONFIG(self))
 		bpf_tail_call(ctx, &no_programs, 0);
 	return ctx;
 }
@@ -271,15 +271,15 @@ static __noinline bool query__asked_for(struct task_struct *task)
 	struct task_struct *up = task;
 	u32 id = FIELD(task, pid);
 
-	if (config.filter & FILTER_TIDS)
+	if (CONFIG_HAS(filter, FILTER_TIDS))
 		return bpf_map_lookup_elem(&targets, &id);
-	if (!(config.filter & (FILTER_TGID | FILTER_TGIDS)))
+	if (!CONFIG_HAS(filter, FILTER_TGID | FILTER_TGIDS))
 		return true;
 	for (int i = 0; i < QUERY_ANCESTRY; i++) {
 		id = BPF_CORE_READ(up, tgid);
-		if ((config.filter & FILTER_TGID) && id == config.tgid)
+		if (CONFIG_HAS(filter, FILTER_TGID) && id == CONFIG(tgid))
 			return true;
-		if ((config.filter & FILTER_TGIDS) && bpf_map_lookup_elem(&targets, &id))
+		if (CONFIG_HAS(filter, FILTER_TGIDS) && bpf_map_lookup_elem(&targets, &id))
 			return true;
 		if (id <= 1)
 			return false;
@@ -311,7 +311,7 @@ static __always_inline bool query__names_known(void)
 #ifdef QUERY_KNOWS_NAMES
 	return true;
 #else
-	return !config.db_name && !config.db_user;
+	return !CONFIG(db_name) && !CONFIG(db_user);
 #endif
 }
 
@@ -635,8 +635,8 @@ static __always_inline void query__waits_begin(const struct query_session *s, st
  */
 static __always_inline bool query__stands(const struct clock *clk)
 {
-	return !clk->waits.turns && !(config.filter & FILTER_CHANGING) && config.by != BY_COMM &&
-	       config.by != BY_CGROUP;
+	return !clk->waits.turns && !CONFIG_HAS(filter, FILTER_CHANGING) && CONFIG(by) != BY_COMM &&
+	       CONFIG(by) != BY_CGROUP;
 }
 
 /* The current thread's clock, which is in STATE_CPU, goes on at @now. */
@@ -709,7 +709,7 @@ static __always_inline void query__sum_server(struct query_sum *sum, const struc
 static __always_inline void query__sum(const struct query_session *s, const struct clock *clk,
 				       u32 slot, u32 epoch)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	u32 index = slot + (CONFIG(banks) > 1 ? (epoch & 1) * CONFIG(slots) : 0);
 	struct query_sum *sum;
 
 	if (slot == TALLY_NONE || !epoch || epoch > window.last)
@@ -826,11 +826,11 @@ static __always_inline void query__tally(struct query_session *s, struct clock *
 	struct query_live *live = query__live();
 	u32 epoch = window.epoch, aux = s->db, slot;
 
-	if (s->ended.latency < config.min_ns)
+	if (s->ended.latency < CONFIG(min_ns))
 		return;
 	if (!(s->flags & (QUERY_DONE | QUERY_FAILED | QUERY_WORKER)))
 		aux |= QUERY_UNRUN;
-	slot = query__slot(s, config.by == BY_PROCESS ? 0 : clk->row, aux);
+	slot = query__slot(s, CONFIG(by) == BY_PROCESS ? 0 : clk->row, aux);
 	query__sum(s, clk, slot, epoch);
 	if (s->flags & QUERY_WORKER)
 		return;

@@ -109,7 +109,7 @@ static __always_inline void sched__check_row(struct clock *clk, struct task_stru
 	struct segment seg;
 	u64 row;
 
-	if (config.by != BY_COMM && config.by != BY_CGROUP)
+	if (CONFIG(by) != BY_COMM && CONFIG(by) != BY_CGROUP)
 		return;
 	row = emit__row(task);
 	if (likely(row == clk->row))
@@ -217,7 +217,8 @@ static __always_inline bool sched__sleeps(struct task_struct *prev, u32 task_sta
 /* Can what is asked whenever a segment begins change, too? */
 static __always_inline bool sched__follows(void)
 {
-	return (config.filter & FILTER_CHANGING) || config.by == BY_COMM || config.by == BY_CGROUP;
+	return CONFIG_HAS(filter, FILTER_CHANGING) || CONFIG(by) == BY_COMM ||
+	       CONFIG(by) == BY_CGROUP;
 }
 
 /* @prev, whose clock is @clk, leaves its CPU; @sleeps: it is not to have it again at once. */
@@ -316,7 +317,7 @@ static __always_inline void sched__wakes(struct task_struct *task, struct clock 
 /* One process is watched, and neither is of it: the least that a switch can cost. */
 static __always_inline bool sched__is_others(struct task_struct *prev, struct task_struct *next)
 {
-	return (config.filter & FILTER_TGID) && !config.follow && !filter__maybe(prev) &&
+	return CONFIG_HAS(filter, FILTER_TGID) && !CONFIG(follow) && !filter__maybe(prev) &&
 	       !filter__maybe(next) && culprit__is_idle();
 }
 
@@ -330,7 +331,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	if (sched__is_others(prev, next))
 		return 0;
 	now = bpf_ktime_get_ns();
-	task_state = config.switch_has_state ? (u32)ctx[3] : compat__task_state(prev);
+	task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
 	culprit__leaves(prev);
 	sched__out(ctx, prev, preempt, task_state, now);
 	sched__in(next, now);
@@ -382,7 +383,7 @@ static __always_inline void sched__finds(struct clock *clk, struct task_struct *
 /* Does it matter whether the parent of @child has a clock? A look at it takes a while. */
 static __always_inline bool sched__asks_parent(struct task_struct *child)
 {
-	return (config.filter & FILTER_FIXED) || FIELD(child, tgid) != FIELD(child, pid);
+	return CONFIG_HAS(filter, FILTER_FIXED) || FIELD(child, tgid) != FIELD(child, pid);
 }
 
 /* The state of a thread's clock that begins while the thread runs, or is about to. */
@@ -401,7 +402,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	bool watched;
 
 	sched__event(PROG_NEWTASK);
-	if (config.lazy)
+	if (CONFIG(lazy))
 		return 0;
 	clk = sched__asks_parent(child) ? clock__get(parent) : NULL;
 	watched = clk && clk->state != STATE_NONE;
@@ -559,7 +560,7 @@ int seed(struct bpf_iter__task *ctx)
 	u32 state, slot;
 	bool fresh;
 
-	if (config.lazy || !task || task->exit_state || !filter__admits(task))
+	if (CONFIG(lazy) || !task || task->exit_state || !filter__admits(task))
 		return 0;
 	clk = clock__create(task);
 	if (!clk)

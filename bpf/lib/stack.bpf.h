@@ -189,7 +189,7 @@ __noinline int stack__count_kernel(u32 known, u32 id)
 		return 0;
 	}
 	stat->kernel_recalled++;
-	if (config.memo == MEMO_CHECK && id != known && !stack__is_alike(known))
+	if (CONFIG(memo) == MEMO_CHECK && id != known && !stack__is_alike(known))
 		stat->kernel_misremembered++;
 	return 0;
 }
@@ -205,11 +205,11 @@ static __always_inline u32 stack__kernel(void *ctx, u64 key)
 
 	if (!w)
 		return STACK_LOST;
-	if (key && config.memo)
+	if (key && CONFIG(memo))
 		known = kmemo__recall(key, peek__number(ctx));
-	if (known == STACK_NONE || config.memo == MEMO_CHECK)
+	if (known == STACK_NONE || CONFIG(memo) == MEMO_CHECK)
 		id = stack__kernel_walk(ctx, w);
-	if (known == STACK_NONE && key && config.memo)
+	if (known == STACK_NONE && key && CONFIG(memo))
 		kmemo__walked(key, id, peek__number(ctx));
 	stack__count_kernel(known, id);
 	w->busy = 0;
@@ -233,11 +233,11 @@ static __always_inline bool stack__by_kernel(void *ctx, struct walk *w)
 static __always_inline u32 stack__by_tables(struct walk *w)
 {
 	struct cpu_stat *stat = cpu_stat__get();
-	u32 known = config.memo ? memo__recall() : STACK_NONE, id;
+	u32 known = CONFIG(memo) ? memo__recall() : STACK_NONE, id;
 
 	if (stat && known != STACK_NONE)
 		stat->recalled++;
-	if (known != STACK_NONE && config.memo != MEMO_CHECK)
+	if (known != STACK_NONE && CONFIG(memo) != MEMO_CHECK)
 		return known;
 	unwind__walk();
 	id = stack__keep();
@@ -245,14 +245,14 @@ static __always_inline u32 stack__by_tables(struct walk *w)
 		stat->walked++;
 	if (stat && known != STACK_NONE && known != id)
 		stat->misremembered++;
-	if (config.memo && known == STACK_NONE)
+	if (CONFIG(memo) && known == STACK_NONE)
 		memo__keep(w, id);
 	return id;
 }
 
 static __always_inline u32 stack__walk(void *ctx, struct walk *w, struct task_struct *task)
 {
-	u64 mm = (u64)FOLLOW(task, mm);
+	u64 mm = (u64)FOLLOW(task_struct, task, mm);
 
 	/* Kernel threads and exiting threads have no user stack. */
 	if (!mm)
@@ -264,7 +264,7 @@ static __always_inline u32 stack__walk(void *ctx, struct walk *w, struct task_st
 	/* Threads that the kernel has made within a process have no registers. */
 	if (unlikely(!w->saved.cs))
 		return STACK_NONE;
-	if (likely(w->saved.cs == UNWIND_USER_CS && !config.frame_pointers)) {
+	if (likely(w->saved.cs == UNWIND_USER_CS && !CONFIG(frame_pointers))) {
 		unwind__registers(w);
 		unwind__enter(w, w->stack.tgid, mm);
 		return stack__by_tables(w);
@@ -301,9 +301,9 @@ static __always_inline u64 stack__ids(void *ctx, u64 key)
 {
 	u64 user = STACK_NONE, kernel = STACK_NONE;
 
-	if (config.user_stacks)
+	if (CONFIG(user_stacks))
 		user = stack__id(ctx, BPF_F_USER_STACK);
-	if (config.kernel_stacks)
+	if (CONFIG(kernel_stacks))
 		kernel = stack__kernel(ctx, key);
 	return user << 32 | kernel;
 }
@@ -314,13 +314,13 @@ static __always_inline void stack__forked(struct task_struct *parent, struct tas
 	u32 from = FIELD(parent, tgid), to = FIELD(child, tgid);
 	struct unwind_space space, *known;
 
-	if (!config.user_stacks || from == to)
+	if (!CONFIG(user_stacks) || from == to)
 		return;
 	known = bpf_map_lookup_elem(&unwind_spaces, &from);
-	if (!known || (known->mm && known->mm != (u64)FOLLOW(parent, mm)))
+	if (!known || (known->mm && known->mm != (u64)FOLLOW(task_struct, parent, mm)))
 		return;
 	space = *known;
-	space.mm = (u64)FOLLOW(child, mm);
+	space.mm = (u64)FOLLOW(task_struct, child, mm);
 	space.code = 0;
 	bpf_map_update_elem(&unwind_spaces, &to, &space, BPF_ANY);
 }

@@ -59,13 +59,13 @@ static __always_inline u32 tally__slot(const struct tally_key *key, bool *fresh)
 /* The row of a thread's waits for a CPU; @row is the thread's own. */
 static __always_inline u64 tally__cpu_row(u64 row)
 {
-	return config.by == BY_CPU ? TALLY_ROW_CPU | bpf_get_smp_processor_id() : row;
+	return CONFIG(by) == BY_CPU ? TALLY_ROW_CPU | bpf_get_smp_processor_id() : row;
 }
 
 /* The histogram of @slot in @epoch; NULL: nothing is tallied. */
 static __always_inline struct hist *tally__hist(u32 slot, u32 epoch)
 {
-	u32 index = slot + (config.banks > 1 ? (epoch & 1) * config.slots : 0);
+	u32 index = slot + (CONFIG(banks) > 1 ? (epoch & 1) * CONFIG(slots) : 0);
 
 	if (slot == TALLY_NONE || !epoch || epoch > window.last)
 		return NULL;

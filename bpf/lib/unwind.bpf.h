@@ -261,7 +261,7 @@ static __always_inline void unwind__note(struct walk *w, u64 at, u64 word, u32 f
 {
 	u64 n = w->memo.n;
 
-	if (!config.memo)
+	if (!CONFIG(memo))
 		return;
 	at -= w->memo.sp;
 	if (n >= MEMO_WORDS || at & 7 || at >> 32) {
@@ -285,7 +285,7 @@ static __always_inline void unwind__note_rbp(struct walk *w)
 
 static __always_inline void unwind__unfit(struct walk *w)
 {
-	if (config.memo)
+	if (CONFIG(memo))
 		w->memo.n = MEMO_UNFIT;
 }
 
@@ -497,7 +497,7 @@ __noinline int unwind__walk(void)
 	 * An interrupted thread may be at any instruction: it is counted for its function, or each
 	 * of its stacks would be another one.
 	 */
-	w->whole = !config.addresses && w->interrupted;
+	w->whole = !CONFIG(addresses) && w->interrupted;
 	w->start = 0;
 	w->stack.end = STACK_DEEP;
 	w->memo.ip = w->reg[UNWIND_PC];

@@ -32,12 +32,9 @@ int futex(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct clock_memo last = {.id = ctx->args[4], .state = ctx->args[5]};
 	struct clock_memo m = {.word = WORD_SET};
-	struct syscall_regs regs = {};
 	struct cause c = {};
 
-	for (int i = 0; i < 4; i++)
-		regs.arg[i] = ctx->args[i];
-	cause__print_futex(&m, &regs, true);
+	cause__print_futex(&m, ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], true);
 	tell(&c, cause__futex(&c, &m, &last));
 	return 0;
 }

@@ -26,7 +26,7 @@
 
 #include "config.h"
 #include "core/loss.h"
-#include "core/peek.h"
+#include "core/patch.h"
 
 struct harness_variant {
 	const void *(*elf)(size_t *size);
@@ -100,27 +100,27 @@ static inline int harness__teardown(void **state)
 	return 0;
 }
 
-/* Makes loads of what the programs in @elf peek at. */
-static inline void harness__peek(void *elf, size_t size, struct config *config)
+/* The function that makes loads of what programs peek at; without one the test is skipped. */
+static inline uint32_t harness__peek(struct config *config)
 {
 	struct btf *kernel = btf__load_vmlinux_btf();
 	uint32_t function;
 
 	assert_non_null(kernel);
-	function = peek__prepare(kernel, config);
+	function = patch__prepare(kernel, config);
 	btf__free(kernel);
 	if (!function) {
 		puts("# this kernel has no bpf_rdonly_cast()");
-		free(elf);
 		skip();
 	}
-	peek__write(elf, size, function);
+	return function;
 }
 
 /* Between open and load the maps can be sized. */
 static inline void harness__open(struct harness *h, const struct config *config)
 {
 	struct config own = config ? *config : (struct config){0};
+	uint32_t function = h->variant->peek ? harness__peek(&own) : 0;
 	struct bpf_map *map;
 	const void *elf;
 	size_t size = 0;
@@ -131,8 +131,7 @@ static inline void harness__open(struct harness *h, const struct config *config)
 	copy = malloc(size);
 	assert_non_null(copy);
 	memcpy(copy, elf, size);
-	if (h->variant->peek)
-		harness__peek(copy, size, &own);
+	assert_int_equal(patch__write(copy, size, function, &own), 0);
 	h->obj = bpf_object__open_mem(copy, size, NULL); /* keeps nothing of it */
 	free(copy);
 	assert_non_null(h->obj);

@@ -14,11 +14,11 @@ int look(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!peek__loads())
 		return 0;
-	inode = PEEK(PEEK(PEEK(compat__current(), fs), pwd.dentry), d_inode);
-	answer.ino = PEEK(inode, i_ino);
-	answer.mode = PEEK(inode, i_mode);
-	answer.generation = PEEK(inode, i_generation);
-	answer.dev = PEEK(PEEK(inode, i_sb), s_dev);
+	inode = FOLLOW(task_struct, compat__current(), fs, pwd.dentry, d_inode);
+	answer.ino = FOLLOW(inode, inode, i_ino);
+	answer.mode = FOLLOW(inode, inode, i_mode);
+	answer.generation = FOLLOW(inode, inode, i_generation);
+	answer.dev = FOLLOW(inode, inode, i_sb, s_dev);
 	return 1;
 }
 
@@ -38,6 +38,19 @@ int number(struct bpf_raw_tracepoint_args *ctx)
 
 	answer.number[0] = peek__number(task);
 	answer.number[1] = bpf_get_current_task();
+	return 0;
+}
+
+SEC("raw_tp")
+int constants(struct bpf_raw_tracepoint_args *ctx)
+{
+	answer.constant[0] = CONFIG(min_ns);
+	answer.constant[1] = CONFIG(tgid);
+	answer.constant[2] = CONFIG(banks);
+	answer.constant[3] = CONFIG(comm[1]);
+	answer.constant[4] = CONFIG_HAS(filter, FILTER_TIDS);
+	answer.constant[5] = CONFIG_HAS(filter, FILTER_COMM);
+	answer.constant[6] = CONFIG_HAS(filter, FILTER_TIDS | FILTER_COMM);
 	return 0;
 }
 

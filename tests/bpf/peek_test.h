@@ -13,6 +13,7 @@ struct peek_answer {
 	__u64 dev;
 	__u64 word;
 	__u64 number[2]; /* an address as a number: both must be one */
+	__u64 constant[7];
 };
 
 #endif

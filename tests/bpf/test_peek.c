@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
-/* bpf/lib/peek.bpf.h: kernel memory by loads is what it is by the helper. */
+/*
+ * bpf/lib/peek.bpf.h and CONFIG(): kernel memory by loads is what it is by the helper, and constants
+ * are what config says.
+ */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -94,29 +98,69 @@ static void test_number(void **state)
 	assert_int_equal(a->number[0], a->number[1]);
 }
 
-/* Each call is written, and nothing else; what is no ELF file stays as it is. */
+static void test_constants(void **state)
+{
+	const struct config config = {
+		.filter = FILTER_TGID | FILTER_COMM,
+		.tgid = 0xfedcba98,
+		.comm = {1, 0xf1f2f3f4f5f6f7f8},
+		.min_ns = 0x8123456789abcdef,
+		.banks = 0xfe,
+		.follow = 0xff, /* the next one */
+	};
+	const uint64_t expected[] = {
+		config.min_ns, config.tgid, config.banks, config.comm[1], 0, 1, 1};
+	struct harness *h = *state;
+	struct peek_answer *a;
+
+	harness__start(h, &config);
+	a = h->answer;
+	memset(a, 0x55, sizeof(*a));
+	assert_int_equal(harness__run(h, "constants", 0), 0);
+	assert_memory_equal(a->constant, expected, sizeof(expected));
+}
+
+static bool is_constant(const char *insn)
+{
+	uint32_t mark;
+
+	memcpy(&mark, insn + 12, sizeof(mark));
+	return insn[0] == 0x18 && (mark & ~0xffU) == CONFIG_MARK;
+}
+
+/* Each call and constant is written, and nothing else; what is no ELF file stays as it is. */
 static void test_write(void **state)
 {
 	char junk[] = "no ELF file at all, but as long as a header: 0123456789012345678901234567";
-	size_t size = 0, changed = 0;
+	const struct config config = {.tgid = 1, .min_ns = 1ULL << 32};
+	size_t size = 0, calls = 0, constants = 0;
 	const char *elf = peek_btf__elf_bytes(&size);
 	char same[sizeof(junk)], *copy = malloc(size);
 
 	(void)state;
 	assert_non_null(copy);
 	memcpy(copy, elf, size);
-	peek__write(copy, size, 0x01020304);
-	for (size_t i = 0; i + 8 <= size; i += 8) {
+	assert_int_equal(patch__write(copy, size, 0x01020304, &config), 0);
+	for (size_t i = 0; i + 16 <= size; i += 8) {
 		if (!memcmp(elf + i, copy + i, 8))
 			continue;
-		changed++;
+		if (is_constant(elf + i)) {
+			assert_memory_equal(copy + i, elf + i, 4);
+			assert_memory_equal(copy + i + 8, elf + i + 8, 4);
+			assert_false(is_constant(copy + i));
+			constants++;
+			i += 8;
+			continue;
+		}
+		calls++;
 		assert_memory_equal(elf + i, "\x85\0\0\0\0\0\xd0\x7d", 8);
 		assert_memory_equal(copy + i, "\x85\x20\0\0\x04\x03\x02\x01", 8);
 	}
-	assert_in_range(changed, 3, 100); /* each program has one at least */
+	assert_in_range(calls, 3, 100); /* each program that peeks has one at least */
+	assert_in_range(constants, 7 + calls, 200);
 	free(copy);
 	memcpy(same, junk, sizeof(junk));
-	peek__write(junk, sizeof(junk), 1);
+	assert_int_equal(patch__write(junk, sizeof(junk), 1, &config), -EINVAL);
 	assert_memory_equal(junk, same, sizeof(junk));
 }
 
@@ -125,7 +169,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HARNESS_PEEK(test_members),    HARNESS_BOTH(test_not_mapped),
 		HARNESS_PEEK(test_not_mapped), HARNESS_BOTH(test_number),
-		HARNESS_PEEK(test_number),     cmocka_unit_test(test_write),
+		HARNESS_PEEK(test_number),     HARNESS_BOTH(test_constants),
+		cmocka_unit_test(test_write),
 	};
 
 	return harness__main(tests);

@@ -15,7 +15,7 @@
 #include "core/ktypes.h"
 #include "core/loader.h"
 #include "core/object.h"
-#include "core/peek.h"
+#include "core/patch.h"
 
 #define OBJECT_MAX (16U << 20) /* bytes of an ELF file of programs */
 
@@ -58,7 +58,8 @@ static void object__probe(struct object *o, const struct btf *btf, struct config
 	o->rq_merge = features__tracepoint_args(btf, "block_rq_merge") > 0;
 	object__probe_uring(o, btf, config);
 	/* Of types from elsewhere the numbers are not the kernel's. */
-	o->peek = o->btf ? 0 : peek__prepare(btf, config);
+	o->peek = o->btf ? 0 : patch__prepare(btf, config);
+	o->config = *config;
 }
 
 static enum dwell_exit object__no_types(const char *path)
@@ -111,10 +112,11 @@ static struct bpf_object *object__unpack(const struct object *o, const struct to
 		errno = -err;
 		return NULL;
 	}
-	if (o->peek)
-		peek__write(elf, size, o->peek);
-	obj = bpf_object__open_mem(elf, size, &opts); /* keeps nothing of it */
+	err = patch__write(elf, size, o->peek, &o->config);
+	obj = err ? NULL : bpf_object__open_mem(elf, size, &opts); /* keeps nothing of it */
 	free(elf);
+	if (err)
+		errno = -err;
 	return obj;
 }
 

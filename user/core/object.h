@@ -49,12 +49,13 @@ struct object {
 	unsigned int links;
 	bool raw;              /* which variant it is */
 	bool has[NR_FEATURES]; /* this kernel */
-	bool blind_to_klock; /* there is no telling here, but for the kernel's lack of a feature */
-	uint32_t run_queue;  /* features__run_queue(), if locks of the kernel are looked at */
-	uint32_t peek;       /* peek__prepare() */
-	bool bio_ends;       /* this kernel tells of bios' ends… */
-	bool rq_merge;       /* …of requests that are merged… */
-	bool rq_get;         /* …and of bios that get one */
+	bool blind_to_klock;  /* there is no telling here, but for the kernel's lack of a feature */
+	uint32_t run_queue;   /* features__run_queue(), if locks of the kernel are looked at */
+	uint32_t peek;        /* patch__prepare() */
+	struct config config; /* what is written into programs: patch__write() */
+	bool bio_ends;        /* this kernel tells of bios' ends… */
+	bool rq_merge;        /* …of requests that are merged… */
+	bool rq_get;          /* …and of bios that get one */
 	const char *uring_submit; /* its tracepoint of io_uring's submissions; NULL: none to use */
 	volatile struct window *window;
 	struct shared tallies; /* banks * slots of struct hist */
