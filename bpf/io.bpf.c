@@ -715,7 +715,7 @@ int BPF_PROG(on_rq_get)
 	if (likely(!io__flushes(FIELD(bio, bi_opf)) &&
 		   (!disk || !compat__holds_back(FIELD(disk, queue)))))
 		return 0;
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	task = compat__current();
 	asker.row = io__row(task, bio, bpf_ktime_get_ns());
 	key = peek__number(bio);
@@ -734,7 +734,7 @@ int BPF_PROG(on_rq_get)
 SEC_TP("block_rq_insert")
 int BPF_PROG(on_rq_insert)
 {
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	io__begin(ctx, io__request(ctx), bpf_ktime_get_ns(), true);
 	return 0;
 }
@@ -748,7 +748,7 @@ int BPF_PROG(on_rq_issue)
 	struct request_rec *rec;
 	u32 at, size;
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	rec = io__entry(rq, &at);
 	/* Its time in the queue would be missing. */
 	if (!rec && io__was_refused(rq)) {
@@ -779,7 +779,7 @@ int BPF_PROG(on_rq_requeue)
 	struct request_rec *rec;
 	u32 at;
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	rec = io__find(io__request(ctx), &at, &end);
 	if (!rec)
 		return 0;
@@ -798,7 +798,7 @@ int BPF_PROG(on_rq_merge)
 	struct request_rec *rec;
 	u32 at;
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	rec = io__find(io__request(ctx), &at, &end);
 	if (!rec)
 		return 0;
@@ -813,7 +813,7 @@ static __always_inline int io__bio_merge(struct bio *bio)
 	u32 flags = FIELD(bio, bi_opf);
 	struct tally_key key = {.id = io__dev(disk), .aux = io__flags(flags)};
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	if (!io__wanted(flags, key.id, CONFIG(io_first)))
 		return 0;
 	key.row = io__row(compat__current(), bio, bpf_ktime_get_ns());
@@ -1044,7 +1044,7 @@ int BPF_PROG(on_rq_complete, struct request *rq, int error, unsigned int bytes)
 	struct request_end *end;
 	u64 now;
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	rec = over.rec = io__find(rq, &over.at, &over.end);
 	if (!rec) {
 		/* The length is that before this completion. */
@@ -1097,7 +1097,7 @@ int BPF_PROG(on_bio_queue)
 
 	if (CONFIG(bio_arg))
 		LATER_ARG(bio, ctx, 8);
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	disk = compat__bio_disk(bio);
 	if (!disk || compat__makes_requests(disk))
 		return 0;
@@ -1134,7 +1134,7 @@ int BPF_PROG(on_bio_complete, void *q, struct bio *bio)
 	struct request_end *end;
 	u64 now;
 
-	sched__event(PROG_REQUEST);
+	cpu__event(PROG_REQUEST);
 	/* By its address alone: md may have sent it on to another device. */
 	rec = over.rec = io__find(bio, &over.at, &over.end);
 	if (!rec || !(rec->issued & REQUEST_BIO)) {

@@ -174,7 +174,8 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 		tally__add(seg->slot, seg->epoch, seg->inside, seg->total);
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
 	past__turned(clk);
 	/* A wake-up that was not seen: the wait ends here. */

@@ -58,12 +58,13 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 		clk->slot = offcpu__slot(clk, STATE_RUNQ);
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
 	offcpu__add(seg);
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
 }
 

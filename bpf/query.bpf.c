@@ -54,16 +54,16 @@ SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	u32 task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
+	struct cpu *cpu = cpu__event(PROG_SWITCH);
 	struct clock *clk;
 
-	sched__event(PROG_SWITCH);
 	clk = statement__clock(prev, task_state & TASK_DEAD);
 	if (clk)
 		sched__leaves(ctx, clk, prev, sched__goes_to_sleep(prev, preempt, task_state),
 			      task_state, bpf_ktime_get_ns());
 	clk = statement__clock(next, false);
 	if (clk)
-		sched__gets(clk, next, bpf_ktime_get_ns());
+		sched__gets(cpu, clk, next, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -72,7 +72,7 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 {
 	struct clock *clk;
 
-	sched__event(PROG_WAKEUP);
+	cpu__event(PROG_WAKEUP);
 	clk = statement__clock(task, false);
 	if (clk)
 		sched__wakes(task, clk);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* runq: how long threads wait for a CPU after a wake-up or a preemption, and who had it. */
-#include "lib/compat.bpf.h"
+#include "lib/culprit_log.bpf.h"
 #include "thread.h"
 
 struct runq_slots {
@@ -108,9 +108,9 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 	clk->slot = runq__begins(clk, clk->state);
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
-	struct culprit_log *log = culprit__log();
 	u32 slot;
 
 	if ((seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) ||
@@ -122,16 +122,12 @@ static __always_inline void sched__runs(struct clock *clk, const struct segment 
 		slot = seg->slot == TALLY_NONE ? runq__slot(clk, seg->state) : seg->slot;
 		tally__add(slot, seg->epoch, seg->inside, seg->total);
 	}
-	if (log)
-		culprit__charge(clk, log, seg, now);
+	culprit__charge(clk, &cpu->culprit, seg, now);
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
-	struct culprit_log *log = culprit__log();
-
-	if (log)
-		culprit__ran(log, next, now);
+	culprit__ran(&cpu->culprit, next, now);
 }
 
 #define SCHED_QUEUED

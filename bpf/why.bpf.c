@@ -3,6 +3,7 @@
 #define TALLY_OWN
 #define CLOCK_MEMOS 2
 #define HOLDERS_BY_WAIT
+#include "lib/culprit_log.bpf.h"
 #include "lib/lock.bpf.h"
 #include "lib/culprit.bpf.h"
 #include "lib/emit.bpf.h"
@@ -94,25 +95,22 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 		holders__ask(clk);
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
-	struct culprit_log *log = culprit__log();
 
 	if (seg->state != STATE_RUNQ && seg->state != STATE_PREEMPT) {
 		/* A wake-up that was not seen: the wait ends here. */
 		sched__woken(clk, seg);
 		return;
 	}
-	if (log && seg->total >= CONFIG(min_ns))
-		culprit__charge(clk, log, seg, now);
+	if (seg->total >= CONFIG(min_ns))
+		culprit__charge(clk, &cpu->culprit, seg, now);
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
-	struct culprit_log *log = culprit__log();
-
-	if (log)
-		culprit__ran(log, next, now);
+	culprit__ran(&cpu->culprit, next, now);
 }
 
 #define SCHED_LIFE

@@ -72,6 +72,11 @@ enum lock_by {
 	X(mutex)                                                                                   \
 	X(rw_semaphore)                                                                            \
 	X(pid)                                                                                     \
+	X(super_block)                                                                             \
+	X(socket)                                                                                  \
+	X(sock)                                                                                    \
+	X(unix_sock)                                                                               \
+	X(unix_address)                                                                            \
 	X(io_kiocb)                                                                                \
 	X(io_ring_ctx)
 
@@ -119,7 +124,7 @@ struct config {
 	__u32 io_dev;     /* as in struct request_rec; 0: all */
 	__u32 io_mask;    /* entries of the map `requests` less 1; a power of two less 1 */
 	__u32 ring_mask;  /* `ring` is looked at once in 1 more records of a CPU; as io_mask */
-	__u32 peek_type[NR_PEEK_TYPES];  /* their BTF ids; 0, all: CONFIG_PEEK_CALL is not called */
+	__u32 peek_type[NR_PEEK_TYPES];  /* their BTF ids; 0: there is no such pointer */
 	__u8 syscall_class[NR_SYSCALLS]; /* enum syscall_class */
 };
 
@@ -139,6 +144,12 @@ struct config {
  * they lack, though it is never called (a5d827275241, 5.16).
  */
 #define CONFIG_PEEK_CALL 0x7dd00000
+
+/*
+ * A map whose name begins so is memory: an array of one element, which programs address directly,
+ * as the kernel lets them with data sections alone otherwise. The loader sees to it.
+ */
+#define CONFIG_MEMORY "mem_"
 
 /* io: is it told, by a program more, who a flush that the kernel makes is for? */
 #define CONFIG_ASKERS(c) ((c)->by != BY_ALL || (c)->filter || (c)->min_ns)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) OR (GPL-2.0 OR BSD-3-Clause) */
-/* Counters that every CPU keeps for itself (map `cpu_stats`); user space adds them up. */
+/* Counters that every CPU keeps for itself (map `cpus`); user space adds them up. */
 #ifndef DWELL_CPU_STAT_H
 #define DWELL_CPU_STAT_H
 

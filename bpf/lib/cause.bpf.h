@@ -354,8 +354,8 @@ struct cause {
 /* The peer of a socket: by what is stable over many connections. */
 static __always_inline void cause__inet(struct cause *c, struct sock *sk, u16 family)
 {
-	u16 dport = BPF_CORE_READ(sk, __sk_common.skc_dport), port;
-	u16 num = BPF_CORE_READ(sk, __sk_common.skc_num);
+	u16 dport = FOLLOW(sock, sk, __sk_common.skc_dport), port;
+	u16 num = FOLLOW(sock, sk, __sk_common.skc_num);
 	u64 addr[2] = {};
 
 	port = (dport >> 8) | (dport << 8);
@@ -365,7 +365,7 @@ static __always_inline void cause__inet(struct cause *c, struct sock *sk, u16 fa
 		c->key.aux = num | SOCK_LOCAL_PORT;
 	if (family == AF_INET) {
 		c->key.kind = CAUSE_IN4;
-		c->key.id = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		c->key.id = FOLLOW(sock, sk, __sk_common.skc_daddr);
 		c->key.id2 = 0;
 		return;
 	}
@@ -378,27 +378,27 @@ static __always_inline void cause__inet(struct cause *c, struct sock *sk, u16 fa
 /* A UNIX socket is known by the path that either end is bound to. */
 static __always_inline void cause__unix(struct cause *c, struct sock *sk)
 {
-	struct unix_sock *own = (void *)sk, *peer = (void *)BPF_CORE_READ(own, peer);
-	struct unix_address *addr = BPF_CORE_READ(own, addr);
+	struct unix_sock *own = (void *)sk, *peer = (void *)FOLLOW(unix_sock, own, peer);
+	struct unix_address *addr = FOLLOW(unix_sock, own, addr);
 
 	if (!addr && peer)
-		addr = BPF_CORE_READ(peer, addr);
+		addr = FOLLOW(unix_sock, peer, addr);
 	c->key.kind = CAUSE_UNIX;
 	if (!addr)
 		return; /* a pair without a name: its inode has to do */
-	c->key.id = (u64)addr;
+	c->key.id = peek__number(addr);
 	c->key.id2 = 0;
-	c->text = (void *)addr + bpf_core_field_offset(struct unix_address, name) +
+	c->text = (void *)c->key.id + bpf_core_field_offset(struct unix_address, name) +
 		  bpf_core_field_offset(struct sockaddr_un, sun_path);
-	c->text_len =
-		BPF_CORE_READ(addr, len) - bpf_core_field_offset(struct sockaddr_un, sun_path);
+	c->text_len = FOLLOW(unix_address, addr, len) -
+		      bpf_core_field_offset(struct sockaddr_un, sun_path);
 }
 
 static __always_inline void cause__socket(struct cause *c, struct file *file)
 {
-	struct socket *socket = (void *)BPF_CORE_READ(file, private_data);
-	struct sock *sk = BPF_CORE_READ(socket, sk);
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	struct socket *socket = (void *)FOLLOW(file, file, private_data);
+	struct sock *sk = FOLLOW(socket, socket, sk);
+	u16 family = FOLLOW(sock, sk, __sk_common.skc_family);
 
 	c->key.kind = CAUSE_SOCK;
 	c->key.aux = family;
@@ -411,12 +411,12 @@ static __always_inline void cause__socket(struct cause *c, struct file *file)
 /* The state and key of a wait for the file behind a descriptor. */
 static __always_inline u32 cause__inode(struct cause *c, struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	u16 mode = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+	struct inode *inode = FOLLOW(file, file, f_inode);
+	u16 mode = FOLLOW(inode, inode, i_mode) & S_IFMT;
+	struct super_block *sb = FOLLOW(inode, inode, i_sb);
 
 	c->file = file;
-	c->key.id = BPF_CORE_READ(inode, i_ino);
+	c->key.id = FOLLOW(inode, inode, i_ino);
 	c->key.id2 = inode__where(inode, sb);
 	c->key.kind = CAUSE_FILE;
 	if (mode == S_IFSOCK) {
@@ -429,10 +429,10 @@ static __always_inline u32 cause__inode(struct cause *c, struct file *file)
 		return STATE_PIPE;
 	}
 	/* Anonymous inodes have looked like regular files since cfd86ef7e8e7, 6.16. */
-	if (BPF_CORE_READ(sb, s_magic) == ANON_INODE_FS_MAGIC) {
+	if (FOLLOW(super_block, sb, s_magic) == ANON_INODE_FS_MAGIC) {
 		/* They share one inode: the operations tell an eventfd from a timerfd. */
 		c->key.kind = CAUSE_ANON;
-		c->key.id = (u64)BPF_CORE_READ(file, f_op);
+		c->key.id = peek__number(FOLLOW(file, file, f_op));
 		return STATE_PIPE;
 	}
 	if (mode == S_IFCHR) {

@@ -71,9 +71,13 @@ struct culprit_debt {
 	u16 tallies;   /* that this thread took */
 };
 
-/* What each switch needs comes first, in few cache lines. */
+/*
+ * What each switch needs comes first, in few cache lines: a line each for what the thread does, for
+ * what it waits for, and for each half of the states in an epoch.
+ */
 struct clock {
-	u64 since; /* start of the open segment, ns */
+	u64 since; /* start of the open segment, ns; from epoch 1 on not before the run's */
+	u64 from;  /* what is in no bank yet begins here: `since`, or where the epoch did */
 	u32 state; /* enum dwell_state of the open segment */
 	u32 seq;   /* odd while the clock is being turned */
 	u32 epoch; /* of the last turn */
@@ -91,28 +95,38 @@ struct clock {
 	u32 klock_flags;
 	u64 klock; /* sleeping kernel lock that it contends for: address or 0 */
 	u64 stack; /* the stacks with which it left the CPU: stack__ids() */
+
 	struct clock_memo memo;
+	struct culprit_debt debt;
+#endif
+	u64 spill_ns; /* the segment that crossed into `epoch`: its part in the epoch before… */
+#ifdef CLOCK_QUEUED
+	u32 spill_slot; /* …and its tally */
+	u32 emitted;    /* the last epoch that was handed over */
+#endif
+
+	/* Time in each state, of the last two epochs by the epoch's lowest bit… */
+	u64 bank[2 * CLOCK_STATES];
+#ifdef CLOCK_READS
+	u64 past[CLOCK_STATES]; /* …and of those before */
+#endif
+#ifdef CLOCK_QUEUED
+	struct culprit_debt debt;
+#else
 #if CLOCK_MEMOS
 	struct clock_memo before[CLOCK_MEMOS]; /* waits before that one, the last one first */
 #endif
-#endif
-	struct culprit_debt debt;
-#ifndef CLOCK_QUEUED
+	u32 spill_slot;
+	u32 emitted;
 	u64 mm;   /* address space that was told of, and… */
 	u64 code; /* …its pages of code then: emit__seen() */
 #endif
-	u64 spill_ns;   /* the segment that crossed into `epoch`: its part in the epoch before… */
-	u32 spill_slot; /* …and its tally */
-	u32 emitted;    /* the last epoch that was handed over */
-	/* Time in each state: of epochs before, and of the last two by the epoch's lowest bit. */
-#ifdef CLOCK_READS
-	u64 past[CLOCK_STATES];
-#endif
-	u64 bank[2 * CLOCK_STATES];
 #ifdef CLOCK_EXTRA
 	CLOCK_EXTRA /* what a command keeps for each thread besides */
 #endif
-};
+} __attribute__((aligned(64)));
+
+_Static_assert(__builtin_offsetof(struct clock, bank) % 64 == 0, "lines");
 
 /* A segment that ended. */
 struct segment {
@@ -142,6 +156,7 @@ VERIFIED_ONCE int clock__reset(struct clock *clk)
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE); /* or it does not begin where a cache line does */
 	__type(key, u32);
 	__type(value, struct clock);
 } clocks SEC(".maps");
@@ -317,7 +332,8 @@ static __always_inline void clock__retire(struct clock *clk, u32 epoch)
 
 /*
  * The first turn in a new epoch: the open segment's part before the cut goes to the old epoch's
- * bank, and the older of the two banks becomes the new epoch's.
+ * bank, and the older of the two banks becomes the new epoch's. What the turns in between would
+ * look up each time is reckoned here: from where they count, in the epoch and in the run.
  */
 VERIFIED_ONCE int clock__cross(struct clock *clk, u32 epoch)
 {
@@ -339,6 +355,9 @@ VERIFIED_ONCE int clock__cross(struct clock *clk, u32 epoch)
 	*clock__bank(clk, before, clk->state) += part;
 	clk->spill_ns = part;
 	clk->spill_slot = clk->slot;
+	if (!clk->epoch)
+		clk->since = clock__later(clk->since, window.run_start);
+	clk->from = clock__later(clk->since, window__start(epoch));
 	clk->epoch = epoch;
 	return 0;
 }
@@ -379,19 +398,18 @@ static __always_inline void clock__notice(struct clock *clk)
 static __always_inline void clock__move(struct clock *clk, u32 state, u64 now, struct segment *seg)
 {
 	u32 epoch = clk->epoch;
-	u64 since = clk->since, from;
+	u64 from = clk->from;
 
 	clock__change(clk);
-	from = clock__later(since, window__start(epoch));
 	now = clock__later(now, from);
 	seg->state = clk->state;
 	seg->slot = clk->slot;
 	seg->epoch = epoch;
 	seg->inside = now - from;
-	seg->total = clock__span(clock__later(since, window.run_start), now);
+	seg->total = now - clk->since;
 	*clock__bank(clk, epoch, clk->state) += seg->inside;
 	clk->state = state;
-	clk->since = now;
+	clk->since = clk->from = now;
 	clk->slot = TALLY_NONE;
 	clock__changed(clk);
 }
@@ -403,12 +421,18 @@ static __always_inline void clock__turn(struct clock *clk, u32 state, u64 now, s
 	clock__move(clk, state, now, seg);
 }
 
+/* A clock goes on that stood: what lies before @now is of no state. */
+static __always_inline void clock__resume(struct clock *clk, u64 now)
+{
+	clk->since = clk->from = now;
+}
+
 /* Sets a clock that no hook has turned yet; hooks that come at the same time win. */
 static __always_inline bool clock__start(struct clock *clk, u32 state, u32 slot, u64 now)
 {
 	u32 epoch = window.epoch;
 
-	clk->since = clock__later(now, window__start(epoch));
+	clock__resume(clk, clock__later(now, window__start(epoch)));
 	clk->slot = slot;
 	clk->spill_slot = TALLY_NONE;
 	clk->epoch = epoch;
@@ -425,7 +449,7 @@ static __always_inline u64 clock__read(struct clock *clk, u32 state, u64 now)
 	u64 ns = clk->past[CLOCK_INDEX(state)] + *clock__bank(clk, 0, state) +
 		 *clock__bank(clk, 1, state);
 
-	return ns + (clk->state == state ? clock__span(clk->since, now) : 0);
+	return ns + (clk->state == state ? clock__span(clk->from, now) : 0);
 }
 
 /*
@@ -453,7 +477,7 @@ VERIFIED_ONCE int clock__read_states(struct clock *clk, u64 now, struct clock_re
 	clock__ended(clk, to->ns);
 	open = clk->state & STATE_MASK;
 	barrier_var(open);
-	to->ns[open & STATE_MASK] += clock__span(clk->since, now);
+	to->ns[open & STATE_MASK] += clock__span(clk->from, now);
 	return 0;
 }
 

@@ -17,11 +17,11 @@
 #ifndef DWELL_CULPRIT_BPF_H
 #define DWELL_CULPRIT_BPF_H
 
+#include "lib/culprit_log.bpf.h"
 #include "lib/clock.bpf.h"
 #include "lib/name.bpf.h"
 #include "lib/tally.bpf.h"
 
-#define CULPRIT_RUNS       64            /* who ran before is not known; a power of two */
 #define CULPRIT_FEW        2             /* runs that are looked at for each long wait */
 #define CULPRIT_PERIOD     (1000 * 1000) /* ns, at least; a wait that is as long is a long one */
 #define CULPRIT_PERIOD_MAX (250 * 1000 * 1000)
@@ -31,52 +31,15 @@
 _Static_assert(CULPRIT_WORTH <= 0xffff, "culprit_debt.unnamed has room for it");
 #define CULPRIT_OTHERS CULPRIT_RUNS /* in place of a run: all that are not named */
 
-struct culprit_run {
-	u64 since;
-	u64 leader; /* of the process: its task_struct, not to be relied on */
-	u32 tgid;
-	u32 pad;
-};
-
-/* The wait that is being charged. */
-struct culprit_wait {
-	u64 row;
-	u64 begin;
-	u64 cut;     /* what lies before is not of the epoch */
-	u64 end;     /* of what is not charged yet */
-	u64 weight;  /* counts as so many */
-	u64 due;     /* ns that a sample is to be charged for */
-	u64 unnamed; /* as in culprit_debt */
-	u32 tallies; /* as in culprit_debt */
-	u32 epoch;
-	u32 state;
-	u32 whole; /* is divided, and not sampled */
-};
-
-struct culprit_log {
-	u64 last;    /* index of the run that goes on, masked */
-	u64 period;  /* ns, of culprit__period() */
-	u64 sampled; /* when this was done here last */
-	struct culprit_wait wait;
-	struct culprit_run run[CULPRIT_RUNS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct culprit_log);
-} culprit_logs SEC(".maps");
-
 /*
  * The functions below that find the wait in here, and have no pointers as arguments, are global: so
  * the verifier looks at each once, and not once per caller and state.
  */
 static __always_inline struct culprit_log *culprit__log(void)
 {
-	u32 zero = 0;
+	struct cpu *cpu = cpu__get();
 
-	return bpf_map_lookup_elem(&culprit_logs, &zero);
+	return cpu ? &cpu->culprit : NULL;
 }
 
 /* @task begins to run here. */
@@ -130,12 +93,12 @@ static __always_inline void culprit__awaited(struct clock *clk)
  * @task ran here until now. If its run is not remembered, it began while nobody waited, after the
  * last one that is: since when does not matter, for whoever waits now came later.
  */
-static __always_inline void culprit__leaves(struct task_struct *task)
+static __always_inline void culprit__leaves(struct cpu *cpu, struct task_struct *task)
 {
-	struct culprit_log *log = culprit__log();
+	struct culprit_log *log = &cpu->culprit;
 	struct culprit_run *run;
 
-	if (!culprit__is_lazy() || !log)
+	if (!culprit__is_lazy())
 		return;
 	run = &log->run[log->last & (CULPRIT_RUNS - 1)];
 	if (run->tgid != FIELD(task, tgid) || run->leader != (u64)FIELD(task, group_leader))

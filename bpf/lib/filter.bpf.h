@@ -14,13 +14,15 @@ struct {
 } targets SEC(".maps");
 
 /*
- * What can be told from two loads: false if @task is certainly not watched. With a single process
- * as the target, this is all that other processes' threads cost.
+ * What can be told from a load: false if @task is certainly not watched. With a single process as
+ * the target, this is all that other processes' threads cost; the idle tasks are the kernel's.
  */
 static __always_inline bool filter__maybe(struct task_struct *task)
 {
 	if (CONFIG_HAS(filter, FILTER_TGID) && !CONFIG(follow))
 		return FIELD(task, tgid) == CONFIG(tgid);
+	if (!CONFIG(kthreads))
+		return !(FIELD(task, flags) & PF_KTHREAD);
 	return FIELD(task, pid) != 0;
 }
 

@@ -11,7 +11,7 @@
 /* The device and the generation: with the number, one file for as long as it runs. */
 static __always_inline u64 inode__where(struct inode *inode, struct super_block *sb)
 {
-	return (u64)BPF_CORE_READ(inode, i_generation) << 32 | BPF_CORE_READ(sb, s_dev);
+	return (u64)FOLLOW(inode, inode, i_generation) << 32 | FOLLOW(super_block, sb, s_dev);
 }
 
 /* Number and generation in one word, to be compared on one device. */

@@ -82,7 +82,7 @@ static __always_inline void lazy__out(void *ctx, struct task_struct *prev, bool 
 }
 
 /* Wanted while its thread was runnable: nobody saw it woken since, so it had been preempted. */
-static __always_inline void lazy__in(struct task_struct *next)
+static __always_inline void lazy__in(struct cpu *cpu, struct task_struct *next)
 {
 	struct clock *clk;
 	u64 now;
@@ -95,7 +95,7 @@ static __always_inline void lazy__in(struct task_struct *next)
 	now = bpf_ktime_get_ns();
 	if (clk->wait.cold)
 		holder__thaw(clk, STATE_PREEMPT, now);
-	sched__gets(clk, next, now);
+	sched__gets(cpu, clk, next, now);
 	lazy__cool(clk, now);
 }
 
@@ -103,10 +103,10 @@ SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	u32 task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
+	struct cpu *cpu = cpu__event(PROG_SWITCH);
 
-	sched__event(PROG_SWITCH);
 	lazy__out(ctx, prev, preempt, task_state);
-	lazy__in(next);
+	lazy__in(cpu, next);
 	return 0;
 }
 
@@ -126,7 +126,7 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 {
 	struct clock *clk;
 
-	sched__event(PROG_WAKEUP);
+	cpu__event(PROG_WAKEUP);
 	if (!filter__maybe(task) || !hot__is(task))
 		return 0;
 	clk = clock__get(task);

@@ -133,7 +133,6 @@ static __always_inline u32 part__weight(struct lock_seen seen[LOCK_SEEN], u32 sl
 
 static __always_inline u32 lock__holder_row(const struct holder_scratch *s, u32 tid, u64 ns);
 static __always_inline void lock__ended(void *ctx, struct clock *clk, u32 by, u64 ns);
-static __always_inline void sched__event(enum prog_id prog);
 
 /* What holder @tid, whose part of the row @slot is @p, did in state @state meanwhile. */
 VERIFIED_ONCE int lock__charge_state(struct lock_part *p, u32 slot, u32 tid, u64 state)
@@ -696,7 +695,7 @@ static __always_inline void lock__waking(void *ctx, struct task_struct *task)
 SEC_TP("sched_waking")
 int BPF_PROG(on_waking, struct task_struct *task)
 {
-	sched__event(PROG_WAKEUP);
+	cpu__event(PROG_WAKEUP);
 	lock__waking(ctx, task);
 	return 0;
 }

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What each CPU counts for itself: events per program, and losses by reason. */
+/* What is lost is counted, by reason. */
 #ifndef DWELL_LOSS_BPF_H
 #define DWELL_LOSS_BPF_H
 
-#include "lib/compat.bpf.h"
-#include "cpu_stat.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct cpu_stat);
-} cpu_stats SEC(".maps");
-
-static __always_inline struct cpu_stat *cpu_stat__get(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&cpu_stats, &zero);
-}
+#include "lib/cpu.bpf.h"
 
 static __always_inline void loss__count(enum loss_reason reason)
 {

@@ -12,13 +12,17 @@
 
 #include "lib/compat.bpf.h"
 
+/* Does the kernel have struct @type, and make pointers to it? */
+#ifdef DWELL_RAW
+#define peek__knows(type) false
+#else
+#define peek__knows(type) CONFIG(peek_type[PEEK_##type])
+#endif
+
+/* Where it does, it has all that are not of a part that can be left out. */
 static __always_inline bool peek__loads(void)
 {
-#ifdef DWELL_RAW
-	return false;
-#else
-	return CONFIG(peek_type[0]);
-#endif
+	return peek__knows(timespec64);
 }
 
 static void *(*const peek__cast)(const void *p, u32 type) = (void *)CONFIG_PEEK_CALL;
@@ -61,8 +65,8 @@ static __always_inline u64 peek__number(const void *p)
 	({                                                                                         \
 		struct type *f__ = (void *)(p);                                                    \
                                                                                                    \
-		peek__loads() ? ___arrow(PEEK_AS(type, f__), __VA_ARGS__)                          \
-			      : BPF_CORE_READ(f__, __VA_ARGS__);                                   \
+		peek__knows(type) ? ___arrow(PEEK_AS(type, f__), __VA_ARGS__)                      \
+				  : BPF_CORE_READ(f__, __VA_ARGS__);                               \
 	})
 
 #endif

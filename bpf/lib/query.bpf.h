@@ -643,7 +643,7 @@ static __always_inline bool query__stands(const struct clock *clk)
 static __always_inline void query__turns(struct clock *clk, u64 now)
 {
 	if (query__stands(clk))
-		clk->since = now;
+		clock__resume(clk, now);
 	barrier();
 	clk->waits.turns = 1;
 }

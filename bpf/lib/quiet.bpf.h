@@ -32,12 +32,13 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 }
 
 /* Also a wait whose wake-up was not seen. */
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
 	QUIET_WOKEN(clk, seg);
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
 }
 
@@ -54,7 +55,7 @@ static __always_inline struct clock *quiet__clock(struct task_struct *task, enum
 	clk = clock__get(task);
 	if (!clk || clk->state == STATE_NONE)
 		return NULL;
-	sched__event(prog);
+	cpu__event(prog);
 	return clk;
 }
 

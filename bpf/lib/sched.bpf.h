@@ -90,18 +90,10 @@ static __always_inline void culprit__awaited(struct clock *clk)
 {
 }
 
-static __always_inline void culprit__leaves(struct task_struct *task)
+static __always_inline void culprit__leaves(struct cpu *cpu, struct task_struct *task)
 {
 }
 #endif
-
-static __always_inline void sched__event(enum prog_id prog)
-{
-	struct cpu_stat *stat = cpu_stat__get();
-
-	if (likely(stat))
-		stat->events[prog]++;
-}
 
 /* A command or cgroup that changes while a thread runs takes effect at its next switch. */
 static __always_inline void sched__check_row(struct clock *clk, struct task_struct *task, u64 now)
@@ -280,7 +272,8 @@ static __always_inline void sched__out(void *ctx, struct task_struct *prev, bool
 }
 
 /* @next, whose clock is @clk, gets a CPU. */
-static __always_inline void sched__gets(struct clock *clk, struct task_struct *next, u64 now)
+static __always_inline void sched__gets(struct cpu *cpu, struct clock *clk,
+					struct task_struct *next, u64 now)
 {
 	struct segment seg;
 
@@ -288,15 +281,15 @@ static __always_inline void sched__gets(struct clock *clk, struct task_struct *n
 	if (unlikely(clk->state != STATE_NONE && (!sched__queued(clk) || sched__ran(clk, next))))
 		sched__unseen(clk);
 	clock__turn(clk, filter__holds(next) ? SCHED_RUNS : STATE_NONE, now, &seg);
-	sched__runs(clk, &seg, now);
+	sched__runs(cpu, clk, &seg, now);
 }
 
-static __always_inline void sched__in(struct task_struct *next, u64 now)
+static __always_inline void sched__in(struct cpu *cpu, struct task_struct *next, u64 now)
 {
 	struct clock *clk = filter__maybe(next) ? clock__get(next) : NULL;
 
 	if (clk)
-		sched__gets(clk, next, now);
+		sched__gets(cpu, clk, next, now);
 }
 
 /* @task is woken, whose clock is @clk. */
@@ -324,18 +317,18 @@ static __always_inline bool sched__is_others(struct task_struct *prev, struct ta
 SEC_TP("sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	struct cpu *cpu = cpu__event(PROG_SWITCH);
 	u32 task_state;
 	u64 now;
 
-	sched__event(PROG_SWITCH);
-	if (sched__is_others(prev, next))
+	if (!cpu || sched__is_others(prev, next))
 		return 0;
 	now = bpf_ktime_get_ns();
 	task_state = CONFIG(switch_has_state) ? (u32)ctx[3] : compat__task_state(prev);
-	culprit__leaves(prev);
+	culprit__leaves(cpu, prev);
 	sched__out(ctx, prev, preempt, task_state, now);
-	sched__in(next, now);
-	sched__switched(next, now);
+	sched__in(cpu, next, now);
+	sched__switched(cpu, next, now);
 	return 0;
 }
 
@@ -344,7 +337,7 @@ int BPF_PROG(on_wakeup, struct task_struct *task)
 {
 	struct clock *clk;
 
-	sched__event(PROG_WAKEUP);
+	cpu__event(PROG_WAKEUP);
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);
@@ -401,7 +394,7 @@ int BPF_PROG(on_newtask, struct task_struct *child)
 	struct clock *clk;
 	bool watched;
 
-	sched__event(PROG_NEWTASK);
+	cpu__event(PROG_NEWTASK);
 	if (CONFIG(lazy))
 		return 0;
 	clk = sched__asks_parent(child) ? clock__get(parent) : NULL;
@@ -460,7 +453,7 @@ static __always_inline void sched__ending(struct task_struct *task)
 SEC_TP("sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	sched__event(PROG_EXIT);
+	cpu__event(PROG_EXIT);
 	sched__ending(task);
 	return 0;
 }
@@ -473,7 +466,7 @@ int BPF_PROG(on_contention_begin, void *lock, u32 flags)
 	struct task_struct *task = compat__current();
 	struct clock *clk;
 
-	sched__event(PROG_CONTENTION);
+	cpu__event(PROG_CONTENTION);
 	if ((flags & LCB_F_SPIN) && !SCHED_SPINS)
 		return 0;
 	if (!filter__maybe(task))
@@ -496,7 +489,7 @@ int BPF_PROG(on_contention_end, void *lock)
 	struct task_struct *task = compat__current();
 	struct clock *clk;
 
-	sched__event(PROG_CONTENTION);
+	cpu__event(PROG_CONTENTION);
 	if (!filter__maybe(task))
 		return 0;
 	clk = clock__get(task);

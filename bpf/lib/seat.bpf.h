@@ -19,12 +19,13 @@ struct seat {
 	u32 strays; /* whose home this is, one of those sits elsewhere, or did */
 };
 
+/* CONFIG_MEMORY: no look-up in a map is as quick. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << SEAT_BITS);
+	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct seat);
-} seats SEC(".maps");
+	__type(value, struct seat[1 << SEAT_BITS]);
+} mem_seats SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK);
@@ -52,18 +53,12 @@ struct {
  * The address as a number, which is what the verifier takes a pointer for of which a byte was
  * written: the highest, as it is in every address of the kernel.
  */
-static __always_inline u64 seat__number_of(volatile u64 *slot, struct task_struct *task)
-{
-	*slot = (u64)task;
-	((volatile u8 *)slot)[7] = 0xff;
-	return *slot;
-}
-
 static __always_inline u64 seat__key(struct task_struct *task)
 {
-	volatile u64 slot;
+	volatile u64 slot = (u64)task;
 
-	return seat__number_of(&slot, task);
+	((volatile u8 *)&slot)[7] = 0xff;
+	return slot;
 }
 
 /*
@@ -80,8 +75,13 @@ static __always_inline u32 seat__place(u32 key, u32 i)
 
 static __always_inline struct seat *seat__at(u32 key, u32 i)
 {
-	i = seat__place(key, i);
-	return bpf_map_lookup_elem(&seats, &i);
+	u64 place = seat__place(key, i);
+	struct seat *seats = (void *)&mem_seats;
+
+	/* A place within the map would be none that libbpf knows. */
+	barrier_var(seats);
+	barrier_var(place);
+	return &seats[place & ((1 << SEAT_BITS) - 1)];
 }
 
 /* Seat number @i for @key becomes @to's if it is @from's; true: it was. */
@@ -89,7 +89,7 @@ VERIFIED_ONCE int seat__pass(u64 key, u32 i, u64 from, u64 to)
 {
 	struct seat *seat = seat__at(key, i);
 
-	return seat && *(volatile u64 *)&seat->task == from &&
+	return *(volatile u64 *)&seat->task == from &&
 	       (from == to || compat__claim64(&seat->task, from, to));
 }
 
@@ -110,39 +110,28 @@ static __always_inline bool seat__is_unknown(u64 key)
 {
 	struct seat *home = seat__at(key, 0);
 
-	return home && !home->strays && *(volatile u64 *)&home->task != key;
+	return !home->strays && *(volatile u64 *)&home->task != key;
 }
 
 /* The number of @key, 0: it has none. */
 VERIFIED_ONCE int seat__of(u64 key)
 {
-	struct seat *seat;
 	u32 i;
 
 	if (seat__is_unknown(key))
 		return 0;
 	i = seat__which(key, key);
-	seat = seat__at(key, i);
-	return seat && i < SEAT_TRIES ? *(volatile u32 *)&seat->number : 0;
+	return i < SEAT_TRIES ? *(volatile u32 *)&seat__at(key, i)->number : 0;
 }
 
-/*
- * The same of @task, quickly if it sits at home. The lower half of its address is there at once,
- * even if the byte is not in the cache yet; and one slot does for all, since who asks may have
- * little stack left.
- */
+/* The same of @task, quickly if it sits at home. */
 static __always_inline u32 seat__find(struct task_struct *task)
 {
-	volatile u64 slot = (u64)task;
-	volatile u32 *low = (volatile u32 *)&slot;
-	struct seat *home;
+	struct seat *home = seat__at(compat__low(task), 0);
 
-	((volatile u8 *)&slot)[7] = 0xff;
-	*low = seat__place(*low, 0);
-	home = bpf_map_lookup_elem(&seats, (const void *)low);
-	if (likely(home && *(volatile u64 *)&home->task == (u64)task))
+	if (likely(*(volatile u64 *)&home->task == (u64)task))
 		return *(volatile u32 *)&home->number;
-	return seat__of(seat__number_of(&slot, task));
+	return seat__of(seat__key(task));
 }
 
 /* A number that nobody has; 0: array @map has no element number - 1 for one more. */
@@ -179,15 +168,14 @@ static __always_inline void seat__give_back(u32 number)
 VERIFIED_ONCE int seat__sit_somewhere(u64 key, u32 number)
 {
 	u32 i = seat__which(key, 0);
-	struct seat *home = seat__at(key, 0), *seat = seat__at(key, i);
 
-	if (i >= SEAT_TRIES || !seat || !home) {
+	if (i >= SEAT_TRIES) {
 		seat__give_back(number);
 		return false;
 	}
-	*(volatile u32 *)&seat->number = number;
+	*(volatile u32 *)&seat__at(key, i)->number = number;
 	if (i)
-		home->strays = 1;
+		seat__at(key, 0)->strays = 1;
 	return true;
 }
 
@@ -196,7 +184,7 @@ static __always_inline bool seat__sit(u64 key, u32 number)
 {
 	struct seat *home = seat__at(key, 0);
 
-	if (unlikely(!home || !compat__claim64(&home->task, 0, key)))
+	if (unlikely(!compat__claim64(&home->task, 0, key)))
 		return false;
 	*(volatile u32 *)&home->number = number;
 	return true;
@@ -217,10 +205,9 @@ static __always_inline void seat__vacate(struct seat *seat)
 VERIFIED_ONCE int seat__leave_somewhere(u64 key)
 {
 	u32 i = seat__which(key, key);
-	struct seat *seat = seat__at(key, i);
 
-	if (seat && i < SEAT_TRIES)
-		seat__vacate(seat);
+	if (i < SEAT_TRIES)
+		seat__vacate(seat__at(key, i));
 	return 0;
 }
 
@@ -229,7 +216,7 @@ static __always_inline void seat__leave(u64 key)
 {
 	struct seat *home = seat__at(key, 0);
 
-	if (likely(home && *(volatile u64 *)&home->task == key))
+	if (likely(*(volatile u64 *)&home->task == key))
 		seat__vacate(home);
 	else
 		seat__leave_somewhere(key);

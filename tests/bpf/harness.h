@@ -25,6 +25,8 @@
 #include <cmocka.h>
 
 #include "config.h"
+#include "core/ktypes.h"
+#include "core/loader.h"
 #include "core/loss.h"
 #include "core/patch.h"
 
@@ -36,6 +38,7 @@ struct harness_variant {
 
 struct harness {
 	const struct harness_variant *variant;
+	struct loader *loader;
 	struct bpf_object *obj;
 	struct window *window;
 	void *answer;
@@ -78,7 +81,9 @@ static inline void *harness__map_memory(struct harness *h, const char *name)
 static inline void harness__stop(struct harness *h)
 {
 	bpf_object__close(h->obj);
+	loader__free(h->loader);
 	h->obj = NULL;
+	h->loader = NULL;
 }
 
 /* A test's state: the variant becomes a harness, which goes also if the test fails. */
@@ -127,6 +132,8 @@ static inline void harness__open(struct harness *h, const struct config *config)
 	void *copy;
 
 	libbpf_set_print(harness__print);
+	h->loader = loader__new();
+	assert_non_null(h->loader);
 	elf = h->variant->elf(&size);
 	copy = malloc(size);
 	assert_non_null(copy);
@@ -146,9 +153,21 @@ static inline void harness__size(struct harness *h, const char *name, uint32_t e
 		bpf_map__set_max_entries(bpf_object__find_map_by_name(h->obj, name), entries), 0);
 }
 
+/* As dwell loads. What loader__load() says. */
+static inline int harness__try_load(struct harness *h, bool types)
+{
+	struct btf *kernel = types ? ktypes__read(NULL) : NULL;
+	int err;
+
+	assert_true(kernel || !types);
+	err = loader__load(h->loader, h->obj, kernel);
+	btf__free(kernel);
+	return err;
+}
+
 static inline void harness__load(struct harness *h)
 {
-	assert_int_equal(bpf_object__load(h->obj), 0);
+	assert_int_equal(harness__try_load(h, true), 0);
 	h->answer = harness__map_memory(h, ".data.test");
 	h->window = harness__map_memory(h, ".data.core");
 	h->window->last = UINT32_MAX;
@@ -212,7 +231,7 @@ static inline struct cpu_stat harness__stat(struct harness *h)
 {
 	struct cpu_stat sum;
 
-	assert_int_equal(loss__read(harness__map_fd(h, "cpu_stats"), &sum), 0);
+	assert_int_equal(loss__read(harness__map_fd(h, "cpus"), &sum), 0);
 	return sum;
 }
 

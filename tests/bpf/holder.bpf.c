@@ -82,6 +82,6 @@ int in(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!clk)
 		return 1;
-	sched__gets(clk, task, ctx->args[0]);
+	sched__gets(cpu__get(), clk, task, ctx->args[0]);
 	return tell(clk);
 }

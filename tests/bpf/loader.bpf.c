@@ -47,6 +47,40 @@ int three(struct bpf_raw_tracepoint_args *ctx)
 	return ctx->args[0] * ctx->args[1] + 3;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct loader_pair[LOADER_PAIRS]);
+} mem_pairs SEC(".maps");
+
+static __always_inline struct loader_pair *pairs(void)
+{
+	struct loader_pair *memory = (void *)&mem_pairs;
+
+	barrier_var(memory);
+	return memory;
+}
+
+/* args: index, values */
+SEC("raw_tp")
+int store(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 i = ctx->args[0];
+
+	if (i >= LOADER_PAIRS)
+		return 1;
+	pairs()[i].first = ctx->args[1];
+	pairs()[i].second = ctx->args[2];
+	return 0;
+}
+
+SEC("raw_tp")
+int last(void *ctx)
+{
+	return pairs()[LOADER_PAIRS - 1].second;
+}
+
 /* What it reads may be anywhere. */
 SEC_TP_OPTIONAL("sched_switch")
 int refused(u64 *ctx)

@@ -8,4 +8,11 @@ struct loader_answer {
 	unsigned int threads;
 };
 
+#define LOADER_PAIRS 1000
+
+struct loader_pair {
+	unsigned int first;
+	unsigned int second;
+};
+
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause
 /* Clocks that know of waits for a CPU alone, and who is charged with these: all made up. */
-#include "lib/compat.bpf.h"
+#include "lib/culprit_log.bpf.h"
 
 #define CLOCK_QUEUED
 #include "lib/clock.bpf.h"
@@ -23,14 +23,15 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 {
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
 	answer.wait_state = seg->state;
 	answer.wait_ns = seg->total;
 	answer.waits++;
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
 }
 
@@ -64,7 +65,7 @@ int wait(struct bpf_raw_tracepoint_args *ctx)
 		return 1;
 	if (ctx->args[2])
 		clk->ran++;
-	sched__in(task, ctx->args[1]);
+	sched__in(cpu__get(), task, ctx->args[1]);
 	answer.state = clk->state;
 	return 0;
 }

@@ -25,12 +25,13 @@ static __always_inline void sched__woken(struct clock *clk, const struct segment
 	answer.waits++;
 }
 
-static __always_inline void sched__runs(struct clock *clk, const struct segment *seg, u64 now)
+static __always_inline void sched__runs(struct cpu *cpu, struct clock *clk,
+					const struct segment *seg, u64 now)
 {
 	sched__woken(clk, seg);
 }
 
-static __always_inline void sched__switched(struct task_struct *next, u64 now)
+static __always_inline void sched__switched(struct cpu *cpu, struct task_struct *next, u64 now)
 {
 }
 
@@ -123,7 +124,7 @@ int in(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = self();
 	struct clock *clk;
 
-	sched__in(task, ctx->args[0]);
+	sched__in(cpu__get(), task, ctx->args[0]);
 	clk = clock__get(task);
 	if (!clk)
 		return 1;

@@ -17,33 +17,6 @@
 static const struct harness_variant btf = {.elf = loader_btf__elf_bytes};
 static const struct harness_variant raw = {.elf = loader_raw__elf_bytes, .raw = 1};
 
-struct test {
-	struct harness h; /* first: HARNESS_BOTH() is for it */
-	struct loader *l;
-};
-
-static int setup(void **state)
-{
-	struct test *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return -1;
-	t->h.variant = *state;
-	*state = t;
-	t->l = loader__new();
-	return t->l ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	struct test *t = *state;
-
-	harness__stop(&t->h);
-	loader__free(t->l);
-	free(t);
-	return 0;
-}
-
 static unsigned int descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -57,20 +30,12 @@ static unsigned int descriptors(void)
 }
 
 /* Loads all but those left out, and @also, if it is not NULL. What loader__load() says. */
-static int load(void **state, const char *also, bool types)
+static int load(struct harness *h, const char *also, bool types)
 {
-	struct test *t = *state;
-	struct harness *h = &t->h;
-	struct btf *kernel = types ? btf__load_vmlinux_btf() : NULL;
-	int err;
-
-	assert_true(kernel || !types);
 	harness__open(h, NULL);
 	if (also)
 		bpf_program__set_autoload(bpf_object__find_program_by_name(h->obj, also), true);
-	err = loader__load(t->l, h->obj, kernel);
-	btf__free(kernel);
-	return err;
+	return harness__try_load(h, types);
 }
 
 static void expect_program(struct harness *h, const char *name, enum bpf_prog_type type)
@@ -88,7 +53,7 @@ static void test_in_their_places(void **state)
 {
 	struct harness *h = *state;
 
-	assert_int_equal(load(state, NULL, true), 0);
+	assert_int_equal(load(h, NULL, true), 0);
 	expect_program(h, "on_switch",
 		       h->variant->raw ? BPF_PROG_TYPE_RAW_TRACEPOINT : BPF_PROG_TYPE_TRACING);
 	expect_program(h, "threads", BPF_PROG_TYPE_TRACING);
@@ -106,7 +71,7 @@ static void test_attached(void **state)
 	struct rusage before, after;
 	struct bpf_link *link;
 
-	assert_int_equal(load(state, NULL, true), 0);
+	assert_int_equal(load(h, NULL, true), 0);
 	answer = harness__map_memory(h, ".data.test");
 	link = bpf_program__attach(bpf_object__find_program_by_name(h->obj, "on_switch"));
 	assert_non_null(link);
@@ -130,7 +95,7 @@ static void test_iterated(void **state)
 	char nothing;
 	int fd;
 
-	assert_int_equal(load(state, NULL, true), 0);
+	assert_int_equal(load(h, NULL, true), 0);
 	answer = harness__map_memory(h, ".data.test");
 	answer->tgid = (uint32_t)getpid();
 	link = bpf_program__attach(bpf_object__find_program_by_name(h->obj, "threads"));
@@ -149,10 +114,10 @@ static void test_refused(void **state)
 	struct harness *h = *state;
 	unsigned int before = descriptors();
 
-	assert_int_equal(load(state, "refused", true), -EACCES);
+	assert_int_equal(load(h, "refused", true), -EACCES);
 	harness__stop(h);
 	assert_int_equal(descriptors(), before);
-	assert_int_equal(load(state, NULL, true), 0);
+	assert_int_equal(load(h, NULL, true), 0);
 	assert_int_equal(harness__run(h, "one", 1), 2);
 }
 
@@ -161,23 +126,34 @@ static void test_unknown(void **state)
 {
 	struct harness *h = *state;
 
-	assert_int_equal(load(state, "nowhere", true), h->variant->raw ? 0 : -ENOENT);
+	assert_int_equal(load(h, "nowhere", true), h->variant->raw ? 0 : -ENOENT);
 	harness__stop(h);
-	assert_int_equal(load(state, NULL, false), -ENOENT);
+	assert_int_equal(load(h, NULL, false), -ENOENT);
 }
 
-#define LOADER_TEST(f)                                                                             \
-	{#f "_btf", f, setup, teardown, (void *)&btf},                                             \
-	{                                                                                          \
-#f "_raw", f, setup, teardown, (void *)&raw                                        \
-	}
+/* What programs store in memory is where user space looks it up, and nowhere else. */
+static void test_memory(void **state)
+{
+	struct loader_pair pairs[LOADER_PAIRS], expected[LOADER_PAIRS] = {{0}};
+	struct harness *h = *state;
+	uint32_t zero = 0;
+
+	assert_int_equal(load(h, NULL, true), 0);
+	expected[0] = (struct loader_pair){1, 2};
+	expected[LOADER_PAIRS - 1] = (struct loader_pair){3, 4};
+	assert_int_equal(harness__run(h, "store", 0, 1, 2), 0);
+	assert_int_equal(harness__run(h, "store", LOADER_PAIRS - 1, 3, 4), 0);
+	assert_int_equal(bpf_map_lookup_elem(harness__map_fd(h, "mem_pairs"), &zero, pairs), 0);
+	assert_memory_equal(pairs, expected, sizeof(pairs));
+	assert_int_equal(harness__run(h, "last"), 4);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LOADER_TEST(test_in_their_places), LOADER_TEST(test_attached),
-		LOADER_TEST(test_iterated),        LOADER_TEST(test_refused),
-		LOADER_TEST(test_unknown),
+		HARNESS_BOTH(test_in_their_places), HARNESS_BOTH(test_attached),
+		HARNESS_BOTH(test_iterated),        HARNESS_BOTH(test_refused),
+		HARNESS_BOTH(test_unknown),         HARNESS_BOTH(test_memory),
 	};
 
 	return harness__main(tests);

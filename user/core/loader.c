@@ -21,6 +21,7 @@
 #include <bpf/btf.h>
 
 #include "base/err.h"
+#include "config.h"
 
 #define LICENSE     "Dual BSD/GPL" /* of all programs: libbpf tells of an object's to nobody */
 #define THREADS_MAX 4              /* one program takes a third of the time of all of them */
@@ -59,7 +60,8 @@ static const struct section {
 
 struct loader {
 	int handler[SECTIONS];    /* libbpf's number of it; negative: there is none */
-	const struct btf *kernel; /* while an object is loaded */
+	const struct btf *kernel; /* while an object is loaded, and… */
+	struct bpf_object *obj;   /* …this */
 	struct loading *loading;
 	size_t n, max;
 	atomic_size_t next; /* of @loading, for whichever thread has time */
@@ -90,6 +92,33 @@ static int loader__target_type(const struct loader *l, const struct bpf_program 
 	snprintf(name, sizeof(name), "%s%s", iter ? "bpf_iter_" : "btf_trace_",
 		 loader__target(prog));
 	return btf__find_by_name_kind(l->kernel, name, iter ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF);
+}
+
+static bool loader__is_memory(const struct loader *l, int fd)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map (map, l->obj) {
+		if (bpf_map__fd(map) == fd)
+			return !strncmp(bpf_map__name(map), CONFIG_MEMORY, strlen(CONFIG_MEMORY));
+	}
+	return false;
+}
+
+/* The addresses of maps that are memory become those of what is in them. */
+static void loader__address(const struct loader *l, struct loading *loading)
+{
+	struct bpf_insn *insn = loading->insns, *end = insn + loading->n;
+
+	for (; insn < end; insn++) {
+		if (insn->code != (BPF_LD | BPF_DW | BPF_IMM))
+			continue;
+		if (insn->src_reg == BPF_PSEUDO_MAP_FD && loader__is_memory(l, insn->imm)) {
+			insn[0].src_reg = BPF_PSEUDO_MAP_VALUE;
+			insn[1].imm = 0;
+		}
+		insn++;
+	}
 }
 
 /* ---- what libbpf calls --------------------------------------------------------------------- */
@@ -126,6 +155,7 @@ static int loader__keep(struct loader *l, struct bpf_program *prog,
 	if (!loading->insns)
 		return -ENOMEM;
 	memcpy(loading->insns, bpf_program__insns(prog), loading->n * sizeof(*loading->insns));
+	loader__address(l, loading);
 	l->n++;
 	return 0;
 }
@@ -249,8 +279,10 @@ int loader__load(struct loader *l, struct bpf_object *obj, const struct btf *ker
 	int err;
 
 	l->kernel = kernel;
+	l->obj = obj;
 	err = bpf_object__load(obj);
 	l->kernel = NULL;
+	l->obj = NULL;
 	if (!err) {
 		loader__run(l);
 		err = loader__place(l);

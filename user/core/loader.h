@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
  * Programs are loaded side by side: what the kernel's verifier does with them is most of the time
- * until the first event, and libbpf has it do one after the other.
+ * until the first event, and libbpf has it do one after the other. And maps that are memory are
+ * made so: CONFIG_MEMORY.
  */
 #ifndef DWELL_LOADER_H
 #define DWELL_LOADER_H

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,28 +19,39 @@ static const struct {
 #undef X
 };
 
+/* Where CPU @cpu's counters are in @values, of which each has @size bytes. */
+static const uint64_t *loss__of_cpu(const char *values, size_t size, int cpu)
+{
+	return (const uint64_t *)(values + size * (size_t)cpu);
+}
+
 int loss__read(int fd, struct cpu_stat *sum)
 {
 	int cpus = libbpf_num_possible_cpus(), err = 0;
+	struct bpf_map_info info = {0};
+	uint32_t zero = 0, len = sizeof(info);
 	uint64_t *to = (uint64_t *)sum;
-	struct cpu_stat *stats;
-	uint32_t zero = 0;
+	size_t size;
+	char *values;
 
 	if (cpus < 0)
 		return cpus;
-	stats = calloc((size_t)cpus, sizeof(*stats));
-	if (!stats)
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	/* Behind the counters is what the command keeps for a CPU; the kernel pads each. */
+	size = (info.value_size + 7U) & ~7U;
+	assert(size >= sizeof(*sum));
+	values = calloc((size_t)cpus, size);
+	if (!values)
 		return -ENOMEM;
 	memset(sum, 0, sizeof(*sum));
-	if (bpf_map_lookup_elem(fd, &zero, stats))
+	if (bpf_map_lookup_elem(fd, &zero, values))
 		err = -errno;
 	for (int cpu = 0; !err && cpu < cpus; cpu++) {
-		const uint64_t *from = (const uint64_t *)&stats[cpu];
-
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-			to[i] += from[i];
+			to[i] += loss__of_cpu(values, size, cpu)[i];
 	}
-	free(stats);
+	free(values);
 	return err;
 }
 

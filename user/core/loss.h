@@ -13,7 +13,7 @@ struct loss {
 	uint64_t count[NR_LOSSES];
 };
 
-/* The kernel side's counters (map `cpu_stats`, @fd) over all CPUs. 0 or -errno. */
+/* The kernel side's counters (map `cpus`, @fd) over all CPUs. 0 or -errno. */
 int loss__read(int fd, struct cpu_stat *sum);
 /* The events that all programs together saw. */
 uint64_t loss__events(const struct cpu_stat *sum);

@@ -25,7 +25,7 @@ void progress__tick(struct progress *p, const struct object *o, uint64_t start, 
 	if (now < p->next)
 		return;
 	p->next = now + PROGRESS_EVERY_NS;
-	if (loss__read(object__map_fd(o, "cpu_stats"), &sum))
+	if (loss__read(object__map_fd(o, "cpus"), &sum))
 		return; /* the report will say so */
 	time__format(elapsed, sizeof(elapsed), (now - start) / NSEC_PER_SEC * NSEC_PER_SEC);
 	str__count(count, sizeof(count), loss__events(&sum));

@@ -449,7 +449,7 @@ static enum dwell_exit session__on_thread(const void *data, void *arg)
 
 static enum dwell_exit session__counters(const struct session *s, struct cpu_stat *sum)
 {
-	if (loss__read(object__map_fd(&s->object, "cpu_stats"), sum))
+	if (loss__read(object__map_fd(&s->object, "cpus"), sum))
 		return err__fail("the kernel side's counters cannot be read");
 	return EXIT_OK;
 }
@@ -704,7 +704,7 @@ static void session__unwound(const struct session *s)
 
 	if (!s->config.user_stacks && !s->config.kernel_stacks)
 		return;
-	if (!loss__read(object__map_fd(&s->object, "cpu_stats"), &sum)) {
+	if (!loss__read(object__map_fd(&s->object, "cpus"), &sum)) {
 		log__debug("user stacks: %llu walked, %llu unchanged%s", sum.walked, sum.recalled,
 			   sum.misremembered ? ", REMEMBERED WRONGLY" : "");
 		log__debug("kernel stacks: %llu walked, %llu unchanged%s", sum.kernel_walked,

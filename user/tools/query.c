@@ -242,8 +242,7 @@ static uint64_t query__hits(const struct session *s)
 {
 	struct cpu_stat stat;
 
-	return loss__read(object__map_fd(&s->object, "cpu_stats"), &stat) ? 1
-									  : stat.events[PROG_PROBE];
+	return loss__read(object__map_fd(&s->object, "cpus"), &stat) ? 1 : stat.events[PROG_PROBE];
 }
 
 static void query__tick(struct session *s, const void *options)
