@@ -111,7 +111,6 @@ static __always_inline void redis__keep(struct query_session *s, const u64 *argv
 
 static __always_inline void redis__text(struct query_session *s, const u64 *argv, u64 argc)
 {
-	struct query_recent *recent;
 	struct redis_word word;
 	u64 shape = argc < REDIS_SHAPES ? argc : REDIS_SHAPES, raw;
 
@@ -122,15 +121,13 @@ static __always_inline void redis__text(struct query_session *s, const u64 *argv
 		return;
 	}
 	raw = redis__hash(SQLSCAN_SEED ^ shape, &word);
-	recent = &s->recent[(raw >> 40) & (QUERY_RECENT - 1)];
-	if (likely(recent->raw == raw)) {
-		s->fingerprint = raw;
+	s->fingerprint = query__recall(query__key(s, raw, false));
+	if (likely(s->fingerprint))
 		return;
-	}
 	if (redis__is_container(&word) && argc > 1 && redis__word(argv, 1, &word))
 		raw = redis__hash(raw, &word);
 	else
-		recent->raw = raw;
+		query__remember(query__key(s, raw, false), raw);
 	s->fingerprint = raw;
 	redis__keep(s, argv, argc);
 }

@@ -98,22 +98,28 @@ struct query_text {
 
 #define QUERY_BURST_MIN 5 /* repeats, and rows of the source: less is no burst */
 
-/* Map `query_sums`, at the index of the tally: of statements that ended in the epoch. */
+/*
+ * Map `query_sums`, at the index of the tally: of statements that ended in the epoch. What most
+ * statements add to is in the first 64 bytes, which are one line of the cache.
+ */
 struct query_sum {
-	__u64 errors;
 	__u64 rows;
-	__u64 many;     /* statements that gave QUERY_BURST_MIN rows or more */
-	__u64 measured; /* statements of which what follows is known */
+	__u64 measured; /* statements of which the next three are known */
 	__u64 buffers_hit;
 	__u64 buffers_read;
 	__u64 wal_bytes;
+	__u64 before_ns; /* from when the server woke up for requests to the statements' begin */
+	__u64 ns[NR_STATES]; /* adds up to the tally's sum */
+	__u64 errors;
+	__u64 many;    /* statements that gave QUERY_BURST_MIN rows or more */
 	__u64 workers; /* parallel workers that ended, which count as no statements… */
 	__u64 worker_ns;
-	__u64 before_ns; /* from when the server woke up for requests to the statements' begin */
-	__u64 tells;     /* is not 0 if waits[] is known */
-	__u64 ns[NR_STATES];   /* adds up to the tally's sum */
+	__u64 tells;           /* is not 0 if waits[] is known */
 	__u64 waits[NR_WAITS]; /* ns blocked, by the server's own class: part of ns[] */
+	__u64 pad[(8 - (11 + NR_STATES + NR_WAITS) % 8) % 8];
 };
+
+_Static_assert(sizeof(struct query_sum) % 64 == 0, "one after the other");
 
 /* In the ring: a statement that ended, and was among the slowest. */
 struct query_exemplar {

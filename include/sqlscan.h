@@ -111,10 +111,18 @@ static inline __attribute__((always_inline)) int sqlscan__open(__u64 state)
 	return state >= SS_BLOCK;
 }
 
+/* Is the last of eight characters a letter, _, $ or none of ASCII? Some more do no harm. */
+static inline __attribute__((always_inline)) __u64 sqlscan__ends_in_word(__u64 x)
+{
+	__u64 c = x >> 56;
+
+	return (('@' - 1 - c) | ((c ^ '$') - 1)) >> 63;
+}
+
 /*
  * Eight characters of a text at once, @x: digits that do not belong to a word are all 0, so that
  * statements which differ in numbers of the same length are equal. @word is 1 if the characters
- * before these end in a word, and is replaced; 0 at the begin.
+ * before these end in a word, and is replaced; 0 at the begin. Most of a statement is no number.
  */
 static inline __attribute__((always_inline)) __u64 sqlscan__fold(__u64 x, __u64 *word)
 {
@@ -123,7 +131,11 @@ static inline __attribute__((always_inline)) __u64 sqlscan__fold(__u64 x, __u64 
 
 #define AT_LEAST(c) (low + ones * (0x80 - (c))) /* in each byte's highest bit */
 	digits = AT_LEAST('0') & ~AT_LEAST('9' + 1) & ~x & high;
-	/* Letters, _, $ and what is not ASCII; some more do no harm: their digits stay. */
+	if (!digits) {
+		*word = sqlscan__ends_in_word(x);
+		return x;
+	}
+	/* As sqlscan__ends_in_word(): what is one of these too many keeps its digits. */
 	words = (x | AT_LEAST('@') | (AT_LEAST('$') & ~AT_LEAST('$' + 1))) & high;
 #undef AT_LEAST
 	run = (digits >> 7) * 0xff;
@@ -133,7 +145,10 @@ static inline __attribute__((always_inline)) __u64 sqlscan__fold(__u64 x, __u64 
 	return x & ~(run & ~own & (ones * 0x0f));
 }
 
-/* Is there a quote of a name among them? What is in it is not to be folded. */
+/*
+ * Is there a quote of a name among them? What is in it is not to be folded: such a text is not to
+ * be remembered by its folded form, in which the quotes still are, so that no other is like it.
+ */
 static inline __attribute__((always_inline)) int sqlscan__has_name(__u64 x)
 {
 	const __u64 ones = 0x0101010101010101ULL, high = ones << 7;

@@ -183,7 +183,7 @@ static __always_inline void compat__syscall(struct task_struct *task, struct sys
 		out->nr = -1;
 }
 
-/* Its argument @n, a constant: the first is 0. Each is a load, so only those that matter are read. */
+/* Its argument @n, a constant: the first is 0. Each is a load: only those that matter are read. */
 static __always_inline u64 compat__arg(const struct syscall_regs *call, u32 n)
 {
 	struct pt_regs *regs = call->regs;

@@ -105,7 +105,7 @@ static __always_inline bool path__read(struct path_text *path, u64 from)
 	path->len = end;
 	path->cut = n == NAME_SIZE;
 	barrier_var(end);
-	*(u64 *)&path->text[end & (NAME_SIZE - 1)] = 0;
+	*hash__word(path->text, end & (NAME_SIZE - 1)) = 0;
 	return true;
 }
 

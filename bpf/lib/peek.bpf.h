@@ -5,7 +5,7 @@
  * the kernel can make such an address a pointer (bpf_rdonly_cast(), a35b9af4ec2c, 6.2), these are
  * plain loads: the call costs nothing, and what is not mapped reads as 0, as with the helper.
  *
- * The loader writes the call in: user/core/peek.c.
+ * The loader writes the call in: user/core/patch.c.
  */
 #ifndef DWELL_PEEK_BPF_H
 #define DWELL_PEEK_BPF_H

@@ -56,6 +56,7 @@ struct clock_waits {
 
 #include "lib/cause.bpf.h"
 #include "lib/emit.bpf.h"
+#include "lib/hash.bpf.h"
 #include "lib/span.bpf.h"
 #include "lib/burst.bpf.h"
 #include "sqlscan.h"
@@ -66,10 +67,11 @@ struct clock_waits {
 #endif
 
 #define SPAN_QUERY     1
-#define QUERY_RECENT   64  /* texts whose fingerprint a session remembers: a power of two */
-#define QUERY_PART     64  /* characters that are looked at in one go */
-#define QUERY_FOLDED   512 /* a longer text is not looked at without its numbers */
-#define QUERY_ANCESTRY 8   /* generations up to a process that was asked for */
+#define QUERY_RECENT   64        /* statements whose tally a session remembers: a power of two */
+#define QUERY_KNOWN    (1 << 13) /* texts whose fingerprint is remembered for all sessions */
+#define QUERY_PART     64        /* characters that are looked at in one go */
+#define QUERY_FOLDED   512       /* a longer text is not looked at without its numbers */
+#define QUERY_ANCESTRY 8         /* generations up to a process that was asked for */
 #define QUERY_OWN      8
 
 enum query_flags {
@@ -93,9 +95,13 @@ struct query_counters {
 	u64 wal_bytes;
 };
 
-struct query_recent {
-	u64 raw; /* hash of the text as it stands */
-	u64 fingerprint;
+/*
+ * A text whose fingerprint is known, to be written and read at any time by any CPU: `check` is the
+ * fingerprint and the text's key, by XOR, so of two that are written at once neither is found.
+ */
+struct query_known {
+	u64 check;
+	u64 fingerprint; /* 0: none is known */
 };
 
 /* The tally that statements of this kind went to, which keeps its slot for the run. */
@@ -132,8 +138,6 @@ struct query_session {
 	u64 own[QUERY_OWN]; /* what the database's programs keep from one probe to the next */
 	u64 scan_hash;      /* while the text is scanned */
 	u64 scan_state;
-	struct query_recent recent[QUERY_RECENT];
-	struct query_recent folded[QUERY_RECENT]; /* the same by texts without their numbers */
 	struct query_memo memo[QUERY_RECENT];
 	struct query_text text;
 };
@@ -145,6 +149,13 @@ struct {
 	__type(key, u64);
 	__type(value, struct query_text);
 } query_texts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, QUERY_KNOWN);
+	__type(key, u32);
+	__type(value, struct query_known);
+} query_known SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -451,16 +462,16 @@ __noinline u64 query__raw_hash(void)
 	for (u64 at = 0; at < QUERY_TEXT; at += 8) {
 		if (at >= len)
 			break;
-		hash = sqlscan__add(hash, *(u64 *)&s->text.text[at]);
+		hash = sqlscan__add(hash, *hash__word(s->text.text, at));
 	}
 	return hash;
 }
 
-/* The same of the text without its numbers' digits; 0 if they cannot be told for sure. */
+/* The same of the text without its numbers' digits; 0 if it is too long. */
 __noinline u64 query__folded_hash(void)
 {
 	struct query_session *s = session__get(session__current(), false);
-	u64 hash = SQLSCAN_SEED, word = 0, len, x;
+	u64 hash = SQLSCAN_SEED, word = 0, len;
 
 	if (!s || s->text.len > QUERY_FOLDED)
 		return 0;
@@ -468,12 +479,27 @@ __noinline u64 query__folded_hash(void)
 	for (u64 at = 0; at < QUERY_FOLDED; at += 8) {
 		if (at >= len)
 			break;
-		x = *(u64 *)&s->text.text[at];
-		if (sqlscan__has_name(x))
-			return 0;
-		hash = sqlscan__add(hash, sqlscan__fold(x, &word));
+		hash = sqlscan__add(hash, sqlscan__fold(*hash__word(s->text.text, at), &word));
 	}
 	return hash;
+}
+
+/* Are there names in quotes, whose digits are no numbers? */
+__noinline u64 query__has_names(void)
+{
+	struct query_session *s = session__get(session__current(), false);
+	u64 len;
+
+	if (!s)
+		return 1;
+	len = s->text.len;
+	for (u64 at = 0; at < QUERY_FOLDED; at += 8) {
+		if (at >= len)
+			break;
+		if (sqlscan__has_name(*hash__word(s->text.text, at)))
+			return 1;
+	}
+	return 0;
 }
 
 /* Some characters from @at on, with the hash and the state in the session; 1 at the text's end. */
@@ -526,33 +552,71 @@ static __always_inline struct query_memo *query__memo(struct query_session *s)
 	return &s->memo[at & (QUERY_RECENT - 1)];
 }
 
-static __always_inline struct query_recent *query__recent(struct query_recent *list, u64 raw)
+/*
+ * What texts are remembered by: their hash, in the dialect that they are of. A text as it stands
+ * may be one without its numbers, too, but only of the latter it is known that no name is in it.
+ */
+static __always_inline u64 query__key(const struct query_session *s, u64 hash, bool folded)
 {
-	return &list[(raw >> 40) & (QUERY_RECENT - 1)];
+	return hash ^ ((s->db & QUERY_DB) << 1 | folded) * SQLSCAN_PRIME;
+}
+
+/* Where text @key is remembered; @other: or there, where what was before it went. */
+static __always_inline struct query_known *query__place(u64 key, bool other)
+{
+	u32 at = ((u32)(key >> 40) ^ other) & (QUERY_KNOWN - 1);
+
+	return bpf_map_lookup_elem(&query_known, &at);
+}
+
+static __always_inline u64 query__known_at(u64 key, bool other)
+{
+	struct query_known *known = query__place(key, other);
+	u64 fingerprint;
+
+	if (!known)
+		return 0;
+	fingerprint = *(volatile u64 *)&known->fingerprint;
+	return (*(volatile u64 *)&known->check ^ fingerprint) == key ? fingerprint : 0;
+}
+
+/* The fingerprint of text @key, or 0. */
+static __always_inline u64 query__recall(u64 key)
+{
+	u64 fingerprint = query__known_at(key, false);
+
+	return likely(fingerprint) ? fingerprint : query__known_at(key, true);
+}
+
+static __always_inline void query__remember(u64 key, u64 fingerprint)
+{
+	struct query_known *known = query__place(key, false), *before = query__place(key, true);
+
+	if (!known || !before)
+		return;
+	before->check = known->check;
+	before->fingerprint = known->fingerprint;
+	known->check = key ^ fingerprint;
+	known->fingerprint = fingerprint;
 }
 
 /*
- * The fingerprint of the session's text, with the hash @raw, which is no recent one. Where numbers
+ * The fingerprint of the session's text, with the hash @raw, which is not known. Where numbers
  * stand in the text, it differs each time, but in these alone.
  */
 static __always_inline u64 query__fingerprint(struct query_session *s, u64 raw)
 {
-	struct query_recent *recent;
-	u64 folded = query__folded_hash();
+	u64 folded = query__folded_hash(), known;
 
-	recent = query__recent(s->folded, folded);
-	if (likely(folded && recent->raw == folded)) {
+	known = folded ? query__recall(query__key(s, folded, true)) : 0;
+	if (likely(known)) {
 		s->folds = true;
-		return recent->fingerprint;
+		return known;
 	}
 	s->fingerprint = query__scan(raw);
-	if (folded && !sqlscan__open(s->scan_state)) {
-		recent->raw = folded;
-		recent->fingerprint = s->fingerprint;
-	}
-	recent = query__recent(s->recent, raw);
-	recent->raw = raw;
-	recent->fingerprint = s->fingerprint;
+	if (folded && !sqlscan__open(s->scan_state) && !query__has_names())
+		query__remember(query__key(s, folded, true), s->fingerprint);
+	query__remember(query__key(s, raw, false), s->fingerprint);
 	if (!bpf_map_lookup_elem(&query_texts, &s->fingerprint) &&
 	    bpf_map_update_elem(&query_texts, &s->fingerprint, &s->text, BPF_ANY))
 		loss__count(LOSS_NAME_FULL);
@@ -562,21 +626,20 @@ static __always_inline u64 query__fingerprint(struct query_session *s, u64 raw)
 /* The fingerprint of the session's text; of its two hashes the one first that told it last. */
 static __always_inline u64 query__look_up(struct query_session *s)
 {
-	struct query_recent *recent;
-	u64 hash;
+	u64 hash, known;
 
 	if (s->folds) {
 		hash = query__folded_hash();
-		recent = query__recent(s->folded, hash);
-		if (likely(hash && recent->raw == hash))
-			return recent->fingerprint;
+		known = hash ? query__recall(query__key(s, hash, true)) : 0;
+		if (likely(known))
+			return known;
 	}
 	hash = query__raw_hash();
-	recent = query__recent(s->recent, hash);
-	if (unlikely(recent->raw != hash))
+	known = query__recall(query__key(s, hash, false));
+	if (unlikely(!known))
 		return query__fingerprint(s, hash);
 	s->folds = false;
-	return recent->fingerprint;
+	return known;
 }
 
 /* Reads the statement's text, of at most @max bytes and its end, and sets its fingerprint. */
@@ -600,7 +663,7 @@ static __always_inline void query__text(struct query_session *s, const char *fro
 	text->len = end;
 	text->truncated = len == QUERY_TEXT;
 	barrier_var(end);
-	*(u64 *)&text->text[end & (QUERY_TEXT - 1)] = 0;
+	*hash__word(text->text, end & (QUERY_TEXT - 1)) = 0;
 	s->fingerprint = query__look_up(s);
 	s->db &= ~QUERY_NO_TEXT;
 	query__name(s);

@@ -55,6 +55,14 @@ int turn(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+SEC("raw_tp")
+int notice(void *ctx)
+{
+	clock__notice(&the_clock);
+	tell();
+	return 0;
+}
+
 /* args: now */
 SEC("raw_tp")
 int read(struct bpf_raw_tracepoint_args *ctx)

@@ -192,6 +192,26 @@ static void test_crossing_several(void **state)
 	assert_int_equal(rec->ns[STATE_CPU], 700);
 }
 
+/* What lies before a cut counts once, also between when the clock notices it and its turn. */
+static void test_read_behind_a_cut(void **state)
+{
+	struct harness *h = *state;
+	struct clock_answer *a = begin(h, 1000);
+
+	harness__cut(h, 2000);
+	harness__run(h, "read", 2300);
+	assert_int_equal(a->read[STATE_CPU], 1300);
+	harness__run(h, "notice", 0);
+	assert_int_equal(a->epoch, 2);
+	harness__run(h, "read", 2300);
+	assert_int_equal(a->read[STATE_CPU], 1300);
+	turn(h, STATE_SLEEP, 2400, 6);
+	expect_segment(a, STATE_CPU, TALLY_NONE, 2, 400, 1400);
+	harness__run(h, "read", 2500);
+	assert_int_equal(a->read[STATE_CPU], 1400);
+	assert_int_equal(a->read[STATE_SLEEP], 100);
+}
+
 /* A cut is announced a moment ahead: turns until then know of it before it is there. */
 static void test_turned_before_the_cut(void **state)
 {
@@ -685,6 +705,7 @@ int main(void)
 		HARNESS_BOTH(test_started_twice),
 		HARNESS_BOTH(test_crossing_one),
 		HARNESS_BOTH(test_crossing_several),
+		HARNESS_BOTH(test_read_behind_a_cut),
 		HARNESS_BOTH(test_turned_before_the_cut),
 		HARNESS_BOTH(test_turned_in_ignorance),
 		HARNESS_BOTH(test_born_before_the_cut),

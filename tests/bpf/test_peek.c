@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * bpf/lib/peek.bpf.h and CONFIG(): kernel memory by loads is what it is by the helper, and constants
- * are what config says.
+ * bpf/lib/peek.bpf.h and CONFIG(): kernel memory by loads is what it is by the helper, and
+ * constants are what config says.
  */
 #include "harness.h"
 
