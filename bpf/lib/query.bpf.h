@@ -97,7 +97,7 @@ struct query_counters {
 
 /*
  * A text whose fingerprint is known, to be written and read at any time by any CPU: `check` is the
- * fingerprint and the text's key, by XOR, so of two that are written at once neither is found.
+ * fingerprint and the text's key, by XOR. So what is of two that were written at once is of no key.
  */
 struct query_known {
 	u64 check;
