@@ -129,8 +129,8 @@ struct config {
 };
 
 /*
- * A member's value stands in the programs themselves, where they are opened: such an instruction
- * takes half of what a load takes, and the verifier removes what depends on it. Before, the lower
+ * A member's value stands in the programs themselves once they are opened: one instruction, where a
+ * load from a map is two, and the verifier removes what depends on either. Before, the lower
  * half of its 64 bits is where the member lies and, from CONFIG_SIZE_SHIFT on, of how many bytes it
  * is; the upper one CONFIG_MARK, and in the lowest byte, if it is not 0, which bits are asked for:
  * then the value is whether one of them is set.
